@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: BSD-2-Clause
+lib_src += $(wildcard libshm/*.c)
+lib_libs :=
