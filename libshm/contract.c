@@ -198,7 +198,7 @@ static bool wiring_is_sane(const struct sz_wiring *w, uint64_t bytes)
 
 	if (w->magic != SZ_WIRING_MAGIC || w->abi != SZ_ABI || w->bytes != bytes ||
 	    !string_fits(w, w->pipeline) || !string_fits(w, w->stage) || !string_fits(w, w->type) ||
-	    w->n_in > SZ_LANES_MAX || w->n_out > SZ_LANES_MAX || w->n_edges > w->n_out ||
+	    w->role > SZ_SINK || w->n_in > SZ_LANES_MAX || w->n_out > SZ_LANES_MAX || w->n_edges > w->n_out ||
 	    !array_fits(w, w->in_at, w->n_in, sizeof(*in)) || !array_fits(w, w->out_at, w->n_out, sizeof(*out)) ||
 	    !array_fits(w, w->edges_at, w->n_edges, sizeof(*edge)) ||
 	    !array_fits(w, w->options_at, w->n_options, sizeof(*option)))

@@ -225,7 +225,9 @@ struct sz_wiring {
 	uint32_t abi;
 	uint32_t bytes;
 	uint32_t pipeline, stage, type; /* strings */
+	uint32_t role;			/* enum sz_role: a type such as file is both a source and a sink */
 	uint32_t worker_index, worker, n_workers, generation, flags;
+	uint32_t zero;
 	int32_t launcher_pid;
 	int32_t ctl_fd;	 /* read-only */
 	int32_t page_fd, stats_fd;
