@@ -38,7 +38,7 @@ static bool plan_header(const struct sz_page_plan *p, struct sz_page_header *h)
 		.n_counters = p->n_counters,
 		.state_bytes = (uint32_t)round_up(p->state_bytes, 8),
 		.journal_bytes = round_up(p->journal_bytes, 8),
-		.arena_bytes = p->arena_bytes,
+		.arena_bytes = round_up(p->arena_bytes, SZ_PAGE_BYTES),
 		.slots_at = SLOTS_AT,
 	};
 	h->slot_bytes = round_up(sizeof(struct sz_slot) +
@@ -47,7 +47,7 @@ static bool plan_header(const struct sz_page_plan *p, struct sz_page_header *h)
 				 SZ_CACHELINE);
 	h->journal_at = SLOTS_AT + 2 * h->slot_bytes;
 	h->arena_at = round_up(h->journal_at + h->journal_bytes, SZ_PAGE_BYTES);
-	h->object_bytes = round_up(h->arena_at + h->arena_bytes, SZ_PAGE_BYTES);
+	h->object_bytes = h->arena_at + h->arena_bytes;
 	return true;
 }
 
@@ -95,25 +95,59 @@ const struct sz_slot *sz_ledger_slot(const struct sz_ledger *l)
 	return (const void *)l->slots[sz_load_acquire(&l->live->epoch) & 1]; /* pairs: sz_ledger_commit() */
 }
 
+static int read_header(int fd, struct sz_page_header *h)
+{
+	void *map = mmap(NULL, SZ_PAGE_BYTES, PROT_READ, MAP_SHARED, fd, 0);
+
+	if (map == MAP_FAILED)
+		return -errno;
+	memcpy(h, map, sizeof(*h));
+	munmap(map, SZ_PAGE_BYTES);
+	return 0;
+}
+
+/* The arena once more behind the object: rings in it never wrap. */
+static int map_object(const struct sz_page_header *h, int fd, int prot, uint8_t **out)
+{
+	size_t bytes = h->object_bytes + h->arena_bytes;
+	uint8_t *map = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	int rc = 0;
+
+	if (map == MAP_FAILED)
+		return -errno;
+	if (mmap(map, h->object_bytes, prot, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
+		rc = -errno;
+	if (!rc && h->arena_bytes &&
+	    mmap(map + h->object_bytes, h->arena_bytes, prot, MAP_SHARED | MAP_FIXED, fd,
+		 (off_t)h->arena_at) == MAP_FAILED)
+		rc = -errno;
+	if (rc) {
+		munmap(map, bytes);
+		return rc;
+	}
+	*out = map;
+	return 0;
+}
+
 int sz_ledger_attach(struct sz_ledger *l, int fd, int writable)
 {
 	const struct sz_slot *slot;
 	struct sz_page_header h;
 	struct stat st;
 	uint8_t *map;
+	int rc;
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (st.st_size < (off_t)(3 * SZ_PAGE_BYTES))
 		return -EBADMSG;
-	map = mmap(NULL, (size_t)st.st_size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
-	if (map == MAP_FAILED)
-		return -errno;
-	memcpy(&h, map, sizeof(h));
-	if (!header_is_sane(&h, (uint64_t)st.st_size)) {
-		munmap(map, (size_t)st.st_size);
-		return -EBADMSG;
-	}
+	rc = read_header(fd, &h);
+	if (!rc && !header_is_sane(&h, (uint64_t)st.st_size))
+		rc = -EBADMSG;
+	if (!rc)
+		rc = map_object(&h, fd, writable ? PROT_READ | PROT_WRITE : PROT_READ, &map);
+	if (rc)
+		return rc;
 	memset(l, 0, sizeof(*l));
 	l->h = h;
 	l->live = (void *)(map + LIVE_AT);
@@ -122,7 +156,7 @@ int sz_ledger_attach(struct sz_ledger *l, int fd, int writable)
 	l->journal = map + h.journal_at;
 	l->arena = map + h.arena_at;
 	l->map = map;
-	l->map_bytes = (size_t)st.st_size;
+	l->map_bytes = h.object_bytes + h.arena_bytes;
 	l->epoch = sz_load_acquire(&l->live->epoch);
 	slot = (const void *)l->slots[l->epoch & 1];
 	l->next = aligned_alloc(SZ_CACHELINE, h.slot_bytes);

@@ -198,6 +198,9 @@ uint32_t sz_stats_describe(struct sz_stat_desc *desc, uint32_t n_edges, const st
 #define SZ_WIRING_MAGIC 0x676e697277737a01ull
 #define SZ_WIRING_MAX	(16u << 20)
 
+/* user_data of requests whose completion nobody looks at: the launcher's cancellations. */
+#define SZ_RING_IGNORE UINT64_MAX
+
 #define SZ_WIRE_SPIN  (1u << 0) /* every process has a core of its own: spinning may pay */
 #define SZ_WIRE_PLAIN (1u << 1) /* no io_uring: use plain system calls */
 

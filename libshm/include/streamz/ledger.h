@@ -27,7 +27,7 @@
  *   4096     epoch | journal word | last words                 w: worker
  *   8192     slot[0] | slot[1]       slot_bytes each           w: worker
  *            journal                 journal_bytes             w: worker
- *            arena                   arena_bytes, page-aligned w: worker
+ *            arena                   arena_bytes, whole pages  w: worker; mapped twice, back to back
  *
  * A slot: struct sz_slot | in[n_in] | out[n_out] | counter[n_counters] | state[state_bytes]
  */
