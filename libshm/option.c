@@ -262,7 +262,7 @@ static int parse_bool(const struct parser *p, struct sz_value *v)
 	else if (strcmp(p->text, "false") == 0)
 		v->num = 0;
 	else
-		return fail(p, -EINVAL, "%s is neither true nor false", p->quoted);
+		return fail(p, -EINVAL, "%s is not a switch: expected true or false", p->quoted);
 	return 0;
 }
 

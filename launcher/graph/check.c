@@ -48,16 +48,16 @@ static void unknown_port(struct parser *p, const struct decl *d, const struct ra
 	}
 	if (n.found[0])
 		error_at(p->impl, end->port_loc, "stage \"%s\" (%s) has no port \"%s\"%s",
-			 d->stage.name, d->stage.type->name, end->port,
+			 end->shown, d->stage.type->name, end->port,
 			 nearest_hint(&n, hint, sizeof(hint)));
 	else if (list[0])
 		error_at(p->impl, end->port_loc,
 			 "stage \"%s\" (%s) has no port \"%s\": expected one of %s, or no port",
-			 d->stage.name, d->stage.type->name, end->port, list);
+			 end->shown, d->stage.type->name, end->port, list);
 	else
 		error_at(p->impl, end->port_loc,
-			 "stage \"%s\" (%s) has no port \"%s\": expected \"%s\" alone",
-			 d->stage.name, d->stage.type->name, end->port, end->shown);
+			 "stage \"%s\" (%s) has no port \"%s\": expected \"%s\" alone", end->shown,
+			 d->stage.type->name, end->port, end->shown);
 }
 
 static bool has_port(const struct sz_type *type, const char *name)
@@ -95,38 +95,41 @@ static void refuse_repeated(struct parser *p, const struct decl *from, const str
 	}
 }
 
-static void check_from(struct parser *p, struct decl *d, const struct raw_end *end)
+/* Return: whether the direction is right. */
+static bool check_from(struct parser *p, struct decl *d, const struct raw_end *end)
 {
 	if (!end->port) {
 		d->has_out = true;
 		if (d->stage.role != SZ_SINK)
-			return;
+			return true;
 		error_at(p->impl, end->loc,
 			 "an arrow out of \"%s\", which is a sink: expected a source or a stage "
 			 "left of "
 			 "the arrow",
 			 end->shown);
 		note_at(p->impl, d->stage.loc, "declared here");
-		return;
+		return false;
 	}
 	if (d->poisoned)
-		return;
+		return true;
 	if (!has_port(d->stage.type, end->port))
 		unknown_port(p, d, end);
 	else if (strcmp(end->port, "failed") != 0)
 		d->has_port = true;
+	return true;
 }
 
-static void check_to(struct parser *p, struct decl *d, const struct raw_end *end)
+static bool check_to(struct parser *p, struct decl *d, const struct raw_end *end)
 {
 	d->has_in = true;
 	if (d->stage.role != SZ_SOURCE)
-		return;
+		return true;
 	error_at(p->impl, end->loc,
 		 "an arrow into \"%s\", which is a source: expected a stage or a sink right of the "
 		 "arrow",
 		 end->shown);
 	note_at(p->impl, d->stage.loc, "declared here");
+	return false;
 }
 
 void check_edges(struct parser *p)
@@ -136,16 +139,17 @@ void check_edges(struct parser *p)
 	for (i = 0; i < p->edge_count; i++) {
 		struct raw_edge *e = p->edges + i;
 		struct decl *from = decl_find(p, e->from.name), *to = decl_find(p, e->to.name);
+		bool ok = true;
 
 		if (from)
-			check_from(p, from, &e->from);
+			ok &= check_from(p, from, &e->from);
 		else
 			unknown_stage(p, e, &e->from);
 		if (to)
-			check_to(p, to, &e->to);
+			ok &= check_to(p, to, &e->to);
 		else
 			unknown_stage(p, e, &e->to);
-		if (!from || !to)
+		if (!from || !to || !ok)
 			continue;
 		e->from_index = (size_t)(from - p->decls);
 		e->to_index = (size_t)(to - p->decls);
@@ -215,9 +219,10 @@ static void report_cycle(struct search *s, const struct raw_edge *closing)
 
 	while (from > 0 && s->path[from - 1] != closing->to_index)
 		from--;
-	for (i = from - 1; i < s->depth; i++)
-		if (s->reported[s->path[i]])
-			return;
+	for (i = from - 1; i < s->depth && s->reported[s->path[i]]; i++)
+		;
+	if (i == s->depth)
+		return;
 	for (i = from - 1; i < s->depth; i++) {
 		size_t used = strlen(text);
 		const char *name = p->decls[s->path[i]].stage.name;

@@ -286,7 +286,7 @@ void parse_edges(struct parser *p, struct scope *scope, struct lexer *lx)
 	if (arrows)
 		refuse_ports(p, &from);
 	if (c.word < lx->word_count)
-		parse_opts(p, scope, lx, c.word, raw);
+		parse_opts(p, scope, lx, c.word, "KEY=VALUE", raw);
 	for (i = first; i < p->edge_count; i++)
 		p->edges[i].arrows = arrows;
 }

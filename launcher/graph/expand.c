@@ -173,9 +173,14 @@ static void unset(struct expansion *x, struct graph_loc loc, const char *name)
 	struct nearest n;
 	char hint[HINT_SIZE];
 
+	const char *dash = strchr(name, '-');
+
 	nearest_init(&n, name);
 	scope_suggest(x->p, x->scope, &n);
-	if (n.found[0])
+	if (dash)
+		error_at(x->p->impl, loc, "${%s} is not set: a default is written ${%.*s:-%s}",
+			 name, (int)(dash - name), name, dash + 1);
+	else if (n.found[0])
 		error_at(x->p->impl, loc, "${%s} is not set%s", name,
 			 nearest_hint(&n, hint, sizeof(hint)));
 	else

@@ -277,9 +277,13 @@ void include_file(struct parser *p, struct scope *scope, const struct open_file 
 #define KEYWORD_COUNT 8
 extern const char *const keywords[KEYWORD_COUNT];
 bool is_keyword(const char *word);
+bool is_name(struct text name);
 bool check_name(struct parser *p, struct text name, struct graph_loc loc, const char *what);
-void parse_opts(struct parser *p, const struct scope *scope, struct lexer *lx, size_t first,
-		struct raw_opts *opts);
+/* Report a word in the place of an option. */
+void not_an_option(struct parser *p, const struct lexer *lx, size_t i, const char *form);
+/* KEY=VALUE ... up to the end of the statement; @form says so in messages. False: it broke off. */
+bool parse_opts(struct parser *p, const struct scope *scope, struct lexer *lx, size_t first,
+		const char *form, struct raw_opts *opts);
 /* A word that is there, is not an option and expands; false if it was reported that it is not. */
 bool need_word(struct parser *p, const struct scope *scope, struct lexer *lx, size_t i,
 	       const char *expected, struct text *value);

@@ -96,25 +96,20 @@ static bool refuse_control(struct lexer *lx, struct word *w, char c, bool newlin
 
 	if ((u >= 0x20 && u != 0x7f) || c == '\t' || (newline_ok && c == '\n'))
 		return false;
-	if (c == '\0') {
-		error_at(lx->impl, at(lx, lx->pos, lx->pos + 1),
-			 "NUL byte: expected a text file; in \"...\" write \\0");
+	if (c == '\0' || c == '\r') {
+		/* Not the kind of file that the rest could be understood of. */
+		error_at(lx->impl, at(lx, lx->pos, lx->pos + 1), "%s",
+			 c ? "carriage return within a line: expected a line to end in LF or CR LF"
+			   : "NUL byte: expected a text file; in \"...\" write \\0");
 		w->bad = lx->truncated = lx->lost = true;
 		lx->pos = (uint32_t)lx->file->len;
 		return true;
 	}
-	if (!w->bad) {
-		if (c == '\r')
-			error_at(lx->impl, at(lx, lx->pos, lx->pos + 1),
-				 "carriage return within a line: expected a line to end in LF or "
-				 "CR LF");
-		else
-			error_at(lx->impl, at(lx, lx->pos, lx->pos + 1),
-				 "control character 0x%02x: expected text; in \"...\" write \\t, "
-				 "\\n, "
-				 "\\r or \\0",
-				 u);
-	}
+	if (!w->bad)
+		error_at(lx->impl, at(lx, lx->pos, lx->pos + 1),
+			 "control character 0x%02x: expected text; in \"...\" write \\t, \\n, \\r "
+			 "or \\0",
+			 u);
 	w->bad = true;
 	return true;
 }

@@ -193,12 +193,11 @@ static void name_after_file(struct parser *p, const struct graph_file *file)
 	name.len = dot && dot > base ? (size_t)(dot - base) : strlen(base);
 	name.s = arena_text(p->impl, base, name.len);
 	p->impl->graph.name = name.s;
-	/* check_name() has the reasons, this the way out. */
-	if (!check_name(p, name, start, "pipeline"))
-		note_at(p->impl, start,
-			"the name is that of the file: give another with a line \"pipeline NAME\" "
-			"or "
-			"with --name");
+	if (!is_name(name))
+		error_at(p->impl, start,
+			 "the pipeline has no name, and that of the file, \"%.64s\", cannot be its "
+			 "name: expected a line \"pipeline NAME\", or --name",
+			 name.s);
 }
 
 static void name_pipeline(struct parser *p, const struct graph_file *file, long pid)

@@ -4,6 +4,7 @@
  */
 #include <bsd/string.h>
 #include <string.h>
+#include <strings.h>
 #include "impl.h"
 
 static char lower(char c)
@@ -63,6 +64,9 @@ void nearest_try(struct nearest *n, const char *candidate)
 	if (n->len == 0 || n->len >= sizeof(n->found) || len >= sizeof(n->found))
 		return;
 	d = distance(n->word, n->len, candidate, len);
+	/* An abbreviation. */
+	if (n->len >= 3 && strncasecmp(n->word, candidate, n->len) == 0 && d > 1)
+		d = 1;
 	/* Nothing in common is no suggestion. */
 	if (d >= n->best || d >= len)
 		return;

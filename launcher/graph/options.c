@@ -64,8 +64,8 @@ static void unknown_key(struct parser *p, const struct owner *o, const struct ra
 		error_at(p->impl, raw->key_loc, "%s has no option \"%s\"%s", o->what, raw->key,
 			 nearest_hint(&n, hint, sizeof(hint)));
 	else if (o->missing_hint)
-		error_at(p->impl, raw->key_loc, "%s has no option \"%s\": %s", o->what, raw->key,
-			 o->missing_hint);
+		error_at(p->impl, raw->key_loc, "not %s has an option \"%s\": %s", o->what,
+			 raw->key, o->missing_hint);
 	else
 		error_at(p->impl, raw->key_loc, "%s has no option \"%s\": expected one of %s",
 			 o->what, raw->key, list);
@@ -247,10 +247,12 @@ static void stage_opts(struct parser *p, struct decl *decl)
 	const struct sz_type *type = decl->poisoned ? NULL : s->type;
 	struct owner o = { .tables = { type ? type->options : no_options, graph_stage_options },
 			   .open = !type };
+	/* As written in its file: one that is included twice has its mistakes once. */
+	const char *shown = s->name + strlen(decl->scope->prefix);
 	const struct sz_option *missing;
 	size_t cap = 0;
 
-	o.what = type ? arena_printf(p->impl, "%s \"%s\" (%s)", sz_role_name(s->role), s->name,
+	o.what = type ? arena_printf(p->impl, "%s \"%s\" (%s)", sz_role_name(s->role), shown,
 				     type->name)
 		      : "a stage";
 	check_raw(p, &o, &decl->raw, &s->opts, &cap);
@@ -322,7 +324,6 @@ static void defaults_opts(struct parser *p, const struct scope *scope, struct de
 	} else {
 		const char *role = sz_role_name((enum sz_role)d->kind);
 
-		o.what = arena_printf(p->impl, "not every %s", role);
 		o.what = arena_printf(p->impl, "every %s", role);
 		o.missing_hint = arena_printf(
 			p->impl, "to set an option of one type, write defaults %s TYPE KEY=VALUE",

@@ -40,6 +40,18 @@ static bool is_name_char(char c)
 	return is_letter(c) || (c >= '0' && c <= '9') || c == '_' || c == '-';
 }
 
+bool is_name(struct text name)
+{
+	size_t i;
+
+	for (i = 0; i < name.len; i++)
+		if (!is_name_char(name.s[i]))
+			return false;
+	return name.len > 0 && name.len <= SZ_NAME_MAX && is_letter(name.s[0]) &&
+	       name.s[name.len - 1] != '-' && !is_keyword(name.s);
+}
+
+/* The same with the reason why not. */
 bool check_name(struct parser *p, struct text name, struct graph_loc loc, const char *what)
 {
 	struct impl *impl = p->impl;
@@ -160,8 +172,10 @@ static bool parse_opt(struct parser *p, const struct scope *scope, struct lexer 
 			 "nothing before \"=\": expected KEY=VALUE without blanks around \"=\"");
 		return false;
 	}
-	if (!check_key(p, opt->key, key_loc))
+	if (!check_key(p, opt->key, key_loc)) {
+		opt->key = NULL;
 		return true;
+	}
 	if (value.from == value.to && !raw) {
 		error_at(p->impl, loc_of(lx->file, w->from, w->to),
 			 "no value after \"%s=\": expected KEY=VALUE without blanks around \"=\"; "
@@ -176,8 +190,24 @@ static bool parse_opt(struct parser *p, const struct scope *scope, struct lexer 
 	return true;
 }
 
-void parse_opts(struct parser *p, const struct scope *scope, struct lexer *lx, size_t first,
-		struct raw_opts *opts)
+void not_an_option(struct parser *p, const struct lexer *lx, size_t i, const char *form)
+{
+	const struct word *w = lx->words + i;
+	int len = w->to - w->from > 64 ? 64 : (int)(w->to - w->from);
+	const char *text = lx->file->text;
+
+	if (i + 1 < lx->word_count && text[w[1].from] == '=')
+		error_at(p->impl, loc_of(lx->file, w->to, w[1].from + 1),
+			 "blanks before \"=\": expected %s without blanks around \"=\"", form);
+	else
+		error_at(p->impl, word_loc(lx, w), "\"%.*s\" is not an option: expected %s", len,
+			 text + w->from, form);
+	note_continuation(p, lx, w);
+}
+
+/* Return: false if a mistake hides where the further words belong. */
+bool parse_opts(struct parser *p, const struct scope *scope, struct lexer *lx, size_t first,
+		const char *form, struct raw_opts *opts)
 {
 	size_t i;
 
@@ -190,26 +220,27 @@ void parse_opts(struct parser *p, const struct scope *scope, struct lexer *lx, s
 			opts->truncated = true;
 			if (w->bad)
 				continue;
-			error_at(p->impl, word_loc(lx, w),
-				 "\"%.*s\" is not an option: expected KEY=VALUE",
-				 w->to - w->from > 64 ? 64 : (int)(w->to - w->from),
-				 lx->file->text + w->from);
-			note_continuation(p, lx, w);
-			return;
+			not_an_option(p, lx, i, form);
+			return false;
 		}
 		if (opts->count == GRAPH_OPTIONS_MAX) {
 			error_at(p->impl, word_loc(lx, w), "more than %u options: expected fewer",
 				 GRAPH_OPTIONS_MAX);
-			return;
+			return false;
 		}
 		if (!parse_opt(p, scope, lx, i, &opt)) {
 			opts->truncated = true;
-			return;
+			return false;
+		}
+		if (!opt.key) {
+			opts->truncated = true;
+			continue;
 		}
 		opts->items = arena_grow(p->impl, opts->items, opts->count, &opts->cap,
 					 sizeof(*opts->items));
 		opts->items[opts->count++] = opt;
 	}
+	return true;
 }
 
 /* A word that is there, is not an option and expands. Reports what is missing. */

@@ -305,8 +305,11 @@ void include_file(struct parser *p, struct scope *scope, const struct open_file 
 		  const char *path, struct graph_loc loc)
 {
 	struct included *i;
+	struct variable *arg;
 
 	if (refuse_include(p, scope, from, path, loc)) {
+		for (arg = scope->args; arg; arg = arg->next)
+			arg->used = true;
 		p->names_lost = p->edges_lost = true;
 		return;
 	}

@@ -20,11 +20,6 @@ static void parse_pipeline(struct parser *p, const struct scope *scope, struct l
 		note_at(p->impl, lx->file->included_at, "included here");
 		return;
 	}
-	if (!need_word(p, scope, lx, 1, "the name of the pipeline", &name)) {
-		p->has_pipeline = true;
-		return;
-	}
-	loc = word_loc(lx, lx->words + 1);
 	if (p->has_pipeline) {
 		error_at(p->impl, word_loc(lx, lx->words), "a second pipeline line: expected one");
 		if (g->name_loc.file)
@@ -32,10 +27,14 @@ static void parse_pipeline(struct parser *p, const struct scope *scope, struct l
 		return;
 	}
 	p->has_pipeline = true;
+	g->name_loc = word_loc(lx, lx->words);
+	if (!need_word(p, scope, lx, 1, "the name of the pipeline", &name))
+		return;
+	loc = word_loc(lx, lx->words + 1);
 	g->name_loc = loc;
 	if (check_name(p, name, loc, "pipeline"))
 		g->name = name.s;
-	parse_opts(p, scope, lx, 2, &p->pipeline_raw);
+	parse_opts(p, scope, lx, 2, "KEY=VALUE", &p->pipeline_raw);
 }
 
 void parse_type_and_opts(struct parser *p, struct scope *scope, struct lexer *lx, size_t next,
@@ -55,9 +54,10 @@ void parse_type_and_opts(struct parser *p, struct scope *scope, struct lexer *lx
 				 "a NUL byte in a type: expected its name");
 		else
 			resolve_decl_type(p, lx->file, type.s, decl->stage.type_loc, decl);
-		parse_opts(p, scope, lx, next + 1, &decl->raw);
+		parse_opts(p, scope, lx, next + 1, "KEY=VALUE", &decl->raw);
 	} else if (next < end) {
-		parse_opts(p, scope, lx, is_opt(lx, next) ? next : next + 1, &decl->raw);
+		parse_opts(p, scope, lx, is_opt(lx, next) ? next : next + 1, "KEY=VALUE",
+			   &decl->raw);
 	}
 	lx->word_count = all;
 }
@@ -107,11 +107,16 @@ static void parse_let(struct parser *p, struct scope *scope, struct lexer *lx)
 		struct raw_opt *var;
 		struct text name;
 
+		if (!is_opt(lx, i) && !lx->words[i].bad) {
+			not_an_option(p, lx, i, "NAME=VALUE");
+			return;
+		}
 		lx->word_count = i + 1;
-		parse_opts(p, scope, lx, i, &vars);
+		if (!parse_opts(p, scope, lx, i, "NAME=VALUE", &vars))
+			i = all;
 		lx->word_count = all;
 		if (vars.count == before)
-			return;
+			continue;
 		var = vars.items + before;
 		name = (struct text){ var->key, strlen(var->key) };
 		if (strcmp(name.s, "HERE") == 0) {
@@ -184,7 +189,7 @@ static void parse_defaults(struct parser *p, struct scope *scope, struct lexer *
 			 opts == 3 ? "type" : "kind");
 		return;
 	}
-	parse_opts(p, scope, lx, opts, &d->raw);
+	parse_opts(p, scope, lx, opts, "KEY=VALUE", &d->raw);
 	*scope->defaults_end = d;
 	scope->defaults_end = &d->next;
 }
@@ -231,7 +236,7 @@ static void parse_include(struct parser *p, struct scope *scope, struct lexer *l
 		return;
 	}
 	if (next < lx->word_count)
-		parse_opts(p, scope, lx, next, &args);
+		parse_opts(p, scope, lx, next, "NAME=VALUE", &args);
 	if (strcmp(prefix, scope->prefix) != 0 || args.count)
 		inner = scope_new(p, scope, prefix);
 	for (i = 0; i < args.count; i++) {
@@ -267,7 +272,9 @@ static const char *unknown_statement(struct parser *p, struct lexer *lx, const c
 	for (i = 0; i < KEYWORD_COUNT; i++)
 		if (strcmp(keywords[i], n.found) == 0)
 			return keywords[i];
-	p->names_lost = p->edges_lost = true;
+	/* It may have been meant to declare a name. */
+	p->names_lost |= lx->word_count > 2;
+	p->edges_lost = true;
 	return NULL;
 }
 

@@ -68,7 +68,8 @@ static const struct sz_type test_types[] = {
 	{ "delay", SZ_TRANSFORM, 0, "wait", test_no_ports, test_delay },
 	{ "filter", SZ_TRANSFORM, 0, "keep what matches", test_rest_failed, test_filter },
 	{ "map", SZ_TRANSFORM, 0, "change each record", test_failed, test_map },
-	{ "switch", SZ_TRANSFORM, SZ_TYPE_DYNAMIC_PORTS, "choose a port", test_failed, test_switch },
+	{ "switch", SZ_TRANSFORM, SZ_TYPE_DYNAMIC_PORTS, "choose a port", test_failed,
+	  test_switch },
 };
 #define TEST_TYPE_COUNT (sizeof(test_types) / sizeof(test_types[0]))
 
@@ -88,8 +89,8 @@ static inline const struct sz_type *test_list_type(void *ctx, size_t index)
 	return index < TEST_TYPE_COUNT ? test_types + index : NULL;
 }
 
-static inline const struct sz_type *test_resolve_type(void *ctx, const char *name, enum sz_role role,
-						      const char **error)
+static inline const struct sz_type *test_resolve_type(void *ctx, const char *name,
+						      enum sz_role role, const char **error)
 {
 	struct test_world *w = ctx;
 	const struct sz_type *other = NULL;
