@@ -73,7 +73,8 @@ enum sz_result {
  * @init:		a life begins: open files, compile patterns, take up what sz_state() says
  * @record:		handle one record. NULL for sources
  * @produce:		sources: emit some records if there are any. Called again and again
- * @complete:		a request of this life has completed with what the system call would have returned
+ * @complete:		a request of this life has completed with what the system call would have returned; changes the
+ *			state, asks for more I/O, emits nothing
  * @tick:		the time set by sz_timer() has come; it is not set any more
  * @idle:		no input is waiting and the runtime is about to sleep: pass on what was held back for efficiency.
  *			Returns SZ_OK if it did something that wants a commit, SZ_WAIT if not
@@ -206,7 +207,7 @@ int sz_error(struct sz_stage *s, int error, const char *fmt, ...) __attribute__(
 void sz_fail(struct sz_stage *s, int error, const void *data, uint32_t len, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
 /* This stage cannot go on, and a restart would not help. Never returns. The text reaches the launcher and the log. */
-_Noreturn void sz_give_up(struct sz_stage *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void sz_give_up(struct sz_stage *s, const char *fmt, ...) __attribute__((format(printf, 2, 3), noreturn));
 /* A line on stderr: "streamz: PIPELINE/STAGE: text". */
 void sz_log(const struct sz_stage *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * rt.h - the runtime's private view of a stage
+ *
+ * One turn of the loop (loop.c): completions, timer, a batch of input (or of production), commit, publication, wakes,
+ * submission. Between two commits everything a handler does lies in three places: the image of the next slot, lanes
+ * beyond their tails, and the arena with its journal. So a turn has exactly one point at which it becomes true.
+ *
+ *   RUNNING --(all inputs ended | source returned SZ_DONE)--> FINISHING --(finish() returned SZ_OK, no request in
+ *   flight)--> ENDED; each arrow is a commit. Moved by turn() alone.
+ */
+#ifndef STREAMZ_RT_H
+#define STREAMZ_RT_H
+
+#include <signal.h>
+#include <streamz/contract.h>
+#include <streamz/stage.h>
+
+#include "../uring/io.h"
+
+/* Guarantees of our own code, always checked. Never for what a peer can write. */
+#define SZ_ASSERT(cond)                                                                            \
+	do {                                                                                       \
+		if (sz_unlikely(!(cond)))                                                          \
+			sz_assert_failed(#cond, __FILE__, __LINE__);                               \
+	} while (0)
+void sz_assert_failed(const char *cond, const char *file, int line) __attribute__((noreturn));
+
+struct sz_edge {
+	uint32_t port;
+	enum sz_overflow overflow;
+	struct sz_lane *lane;
+	uint64_t *counters; /* SZ_E_FIXED of them, in the image */
+	bool starved;	    /* lacked room when it was last measured */
+};
+
+struct sz_port_edges {
+	uint32_t first, count; /* in sz_stage.by_port */
+};
+
+/* What a turn that made no progress waits for. */
+struct sz_waiting {
+	bool input;	   /* records on any input */
+	bool io;	   /* a completion */
+	bool room;	   /* every blocking output needs room: watch those that lack it */
+	uint64_t until_ns; /* CLOCK_REALTIME, 0: none */
+};
+
+struct sz_stage {
+	const struct sz_stage_ops *ops;
+	const struct sz_wiring *wiring;
+	struct sz_value *values; /* parallel to ops->options */
+	const struct sz_ctl *ctl;
+	struct sz_ledger ledger;
+	struct sz_stats stats;
+	struct sz_io io;
+	void *private_area;
+
+	struct sz_lane *in;
+	uint32_t n_in, next_in;
+	bool *in_ended;
+	struct sz_lane *out;
+	uint32_t n_out;
+	struct sz_edge *edges;
+	uint32_t n_edges;
+	struct sz_edge **by_port;
+	struct sz_port_edges port[SZ_PORTS_MAX];
+	uint32_t failed_port; /* 0: none */
+
+	uint64_t now_ns, turn_start_ns;
+	uint64_t emit_time_ns;
+	uint64_t room_bytes, room_records; /* known to be free on every blocking edge but the failed ones */
+	uint64_t fail_space;		   /* what one envelope takes */
+	uint32_t batch_limit;
+	bool draining, first_life, dirty, done;
+	struct sz_waiting waiting;
+	char error_text[256];
+	const struct sz_record *current;
+
+	uint64_t gauges[SZ_G_FIXED];
+	uint64_t stats_due_ns;
+	struct sz_spinner spinner;
+	uint64_t unwoken_since_ns; /* oldest publication a parked peer was not woken for, 0: none */
+	uint8_t *out_changed, *in_changed, *out_unwoken, *in_unwoken;
+	uint64_t started_ns; /* CLOCK_MONOTONIC */
+};
+
+/* setup.c */
+int sz_values_parse(const struct sz_stage_ops *ops, const struct sz_wiring *w, struct sz_value **out,
+		    char *error, size_t error_size, const char **option);
+int sz_check_main(const struct sz_stage_ops *ops, const struct sz_wiring *w);
+int sz_describe_main(const struct sz_stage_ops *const *types);
+
+/* attach.c */
+int sz_rt_attach(struct sz_stage *s, const struct sz_stage_ops *ops, const struct sz_wiring *w);
+void sz_rt_detach(struct sz_stage *s);
+
+/* loop.c */
+int sz_rt_run(struct sz_stage *s);
+/* One turn without sleeping. SZ_TURN_WAIT: s->waiting says for what. */
+enum sz_turn { SZ_TURN_PROGRESS, SZ_TURN_WAIT, SZ_TURN_ENDED };
+enum sz_turn sz_rt_turn(struct sz_stage *s);
+int sz_rt_start(struct sz_stage *s);
+void sz_rt_commit(struct sz_stage *s);
+/* Make the launcher look at this worker. */
+void sz_ring_bell(const struct sz_stage *s);
+
+/* emit.c */
+/* Room for a handler call about a record of len bytes? If not, s->waiting.room is set. */
+bool sz_room_for_call(struct sz_stage *s, uint32_t len);
+void sz_room_reset(struct sz_stage *s);
+bool sz_all_outputs_closed(struct sz_stage *s);
+
+/* fail.c */
+void sz_fail_current(struct sz_stage *s, int error);
+
+/* sleep.c */
+void sz_wake_peers(struct sz_stage *s, bool all);
+void sz_sleep(struct sz_stage *s);
+void sz_gauges_update(struct sz_stage *s);
+void sz_attention_init(void);
+bool sz_attention_taken(void);
+uint64_t sz_clock_now(void);
+/* Tests set it; NULL: CLOCK_REALTIME. */
+extern uint64_t (*sz_clock_hook)(void);
+
+#endif

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sleep.c - waking and sleeping
+ *
+ * A peer that sleeps is woken when a quarter of the lane is ready for it, when the oldest publication it was not woken
+ * for is WAKE_DELAY_NS old, or when we are about to sleep ourselves: few large turns instead of many small ones where
+ * there are more processes than cores, and nobody waits for long for a neighbour that is busy.
+ *
+ * No wake-up is lost: we store the position, fence, then load the peer's flag; the peer stores its flag, fences, then
+ * loads the position (lane.h). What we decide not to wake for is remembered in unwoken_* and done before we sleep; if
+ * we are killed first, recovery wakes everybody.
+ */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "rt.h"
+
+#define NS_PER_S       1000000000ull
+#define WAKE_DELAY_NS  200000ull
+#define BACKSTOP_NS    (2 * NS_PER_S)
+#define SPIN_ROUNDS    2000u
+
+uint64_t (*sz_clock_hook)(void);
+
+uint64_t sz_clock_now(void)
+{
+	struct timespec t;
+
+	if (sz_clock_hook)
+		return sz_clock_hook();
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t monotonic_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+/*
+ * Attention: the launcher has changed the command, or is dead. The handler changes a word that every futex wait
+ * watches, so a signal between the look and the sleep ends the sleep at once; a wait for I/O unblocks the signal
+ * atomically instead.
+ */
+static uint32_t attention_word;
+static sigset_t wait_mask;
+static uint32_t attention_seen;
+
+static void on_attention(int sig)
+{
+	(void)sig;
+	__atomic_fetch_add(&attention_word, 1, __ATOMIC_RELAXED);
+}
+
+void sz_attention_init(void)
+{
+	struct sigaction sa = { .sa_handler = on_attention };
+	sigset_t set;
+
+	sigaction(SZ_ATTENTION_SIGNAL, &sa, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, SZ_ATTENTION_SIGNAL);
+	sigprocmask(SIG_UNBLOCK, &set, &wait_mask);
+	sigdelset(&wait_mask, SZ_ATTENTION_SIGNAL);
+	attention_seen = sz_load_relaxed(&attention_word) - 1; /* look once at the start */
+}
+
+bool sz_attention_taken(void)
+{
+	uint32_t now = sz_load_relaxed(&attention_word);
+
+	if (sz_likely(now == attention_seen))
+		return false;
+	attention_seen = now;
+	return true;
+}
+
+static bool enough(const struct sz_lane *lane, bool consumer)
+{
+	uint64_t peer = sz_load_relaxed(&lane->peer->pos) & ~(uint64_t)SZ_LANE_FLAGS;
+	/* Producer: bytes ready for the consumer. Consumer: bytes free for the producer. */
+	uint64_t ready = consumer ? lane->limit_bytes - (peer - lane->pos) : lane->pos - peer;
+
+	return ready >= lane->limit_bytes / 4 || lane->own_flags;
+}
+
+static void wake_lanes(struct sz_stage *s, struct sz_lane *lanes, uint32_t n, uint8_t *changed, uint8_t *unwoken,
+		       bool all, bool consumer)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		if (!changed[i] && !unwoken[i])
+			continue;
+		changed[i] = 0;
+		/* A consumer that takes no more is noticed here, not only when its lane is full. */
+		if (!consumer && (sz_load_relaxed(&lanes[i].peer->pos) & SZ_LANE_ENDED))
+			sz_lane_tx_refresh(&lanes[i]);
+		if (!sz_lane_peer_parked(&lanes[i])) {
+			unwoken[i] = 0;
+		} else if (all || enough(&lanes[i], consumer)) {
+			sz_lane_wake_peer(&lanes[i]);
+			s->gauges[SZ_G_WAKES]++;
+			unwoken[i] = 0;
+		} else {
+			unwoken[i] = 1;
+			if (!s->unwoken_since_ns)
+				s->unwoken_since_ns = s->now_ns;
+		}
+	}
+}
+
+void sz_wake_peers(struct sz_stage *s, bool all)
+{
+	sz_fence_full(); /* our positions are out before the peers' flags are read */
+	if (s->unwoken_since_ns && s->now_ns - s->unwoken_since_ns > WAKE_DELAY_NS)
+		all = true;
+	if (all)
+		s->unwoken_since_ns = 0;
+	wake_lanes(s, s->out, s->n_out, s->out_changed, s->out_unwoken, all, false);
+	wake_lanes(s, s->in, s->n_in, s->in_changed, s->in_unwoken, all, true);
+}
+
+/* A poisoned lane has moved when the nonsense in it has changed, which no copy of ours can tell: the futex does. */
+static bool moved(const struct sz_lane *lane)
+{
+	return !(lane->own_flags & SZ_LANE_POISONED) && sz_lane_peer_moved(lane);
+}
+
+static struct sz_wait_word wait_word(const struct sz_lane *lane)
+{
+	struct sz_wait_word w = sz_lane_wait_word(lane);
+
+	if (lane->own_flags & SZ_LANE_POISONED)
+		w.seen = sz_load_relaxed(w.word);
+	return w;
+}
+
+/* Is there something to do, as far as the lanes we would wait on can tell? */
+static bool lanes_moved(const struct sz_stage *s)
+{
+	for (uint32_t i = 0; s->waiting.input && i < s->n_in; i++)
+		if (!s->in_ended[i] && moved(&s->in[i]))
+			return true;
+	for (uint32_t i = 0; s->waiting.room && i < s->n_edges; i++)
+		if (s->edges[i].starved && moved(s->edges[i].lane))
+			return true;
+	return false;
+}
+
+static bool spin(struct sz_stage *s)
+{
+	bool found = false;
+
+	if (s->spinner.rounds == 0)
+		return false;
+	for (uint32_t i = 0; i < s->spinner.rounds && !found; i++) {
+		sz_pause();
+		found = lanes_moved(s);
+	}
+	sz_spinner_result(&s->spinner, found);
+	return found;
+}
+
+void sz_gauges_update(struct sz_stage *s)
+{
+	uint64_t alive = monotonic_now() - s->started_ns;
+
+	s->gauges[SZ_G_BUSY_NS] = alive - s->gauges[SZ_G_IDLE_NS] - s->gauges[SZ_G_BLOCKED_NS];
+	s->gauges[SZ_G_COMMIT_TIME_NS] = s->ledger.next->committed_ns;
+	sz_stats_publish(&s->stats, s->ledger.counters, s->gauges);
+}
+
+static uint64_t timeout(const struct sz_stage *s)
+{
+	uint64_t now, ns = BACKSTOP_NS;
+
+	if (s->waiting.until_ns) {
+		now = sz_clock_now();
+		if (s->waiting.until_ns <= now)
+			return 0;
+		if (s->waiting.until_ns - now < ns)
+			ns = s->waiting.until_ns - now;
+	}
+	return ns;
+}
+
+static void wait_lanes(struct sz_stage *s)
+{
+	struct sz_wait_word words[SZ_WAIT_MAX];
+	unsigned n = 0;
+	uint64_t ns;
+
+	words[n++] = (struct sz_wait_word){ &attention_word, attention_seen };
+	for (uint32_t i = 0; s->waiting.input && i < s->n_in && n < SZ_WAIT_MAX; i++) {
+		if (s->in_ended[i])
+			continue;
+		sz_lane_park(&s->in[i]);
+		words[n++] = wait_word(&s->in[i]);
+	}
+	for (uint32_t i = 0; s->waiting.room && i < s->n_edges && n < SZ_WAIT_MAX; i++) {
+		if (!s->edges[i].starved)
+			continue;
+		sz_lane_park(s->edges[i].lane);
+		words[n++] = wait_word(s->edges[i].lane);
+	}
+	sz_fence_full(); /* our flags are out before the positions are looked at again (by the kernel too) */
+	ns = timeout(s);
+	if (!lanes_moved(s) && ns) {
+		s->gauges[SZ_G_SLEEPS]++;
+		sz_futex_wait_any(words, n, ns);
+	}
+	for (uint32_t i = 0; i < s->n_in; i++)
+		sz_lane_unpark(&s->in[i]);
+	for (uint32_t i = 0; i < s->n_out; i++)
+		sz_lane_unpark(&s->out[i]);
+}
+
+static void wait_io(struct sz_stage *s)
+{
+	uint64_t ns = timeout(s);
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SZ_ATTENTION_SIGNAL);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	if (sz_load_relaxed(&attention_word) == attention_seen && ns) {
+		s->gauges[SZ_G_SLEEPS]++;
+		sz_io_wait(&s->io, ns, &wait_mask);
+	}
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
+/*
+ * Requests in flight are waited for before records: an endpoint asks for I/O only when it cannot go on without it or
+ * when it is quickly done, so records that arrive meanwhile wait in their lane.
+ */
+void sz_sleep(struct sz_stage *s)
+{
+	uint64_t start, slept;
+	enum sz_gauge gauge = s->waiting.room ? SZ_G_BLOCKED_NS : SZ_G_IDLE_NS;
+
+	sz_wake_peers(s, true);
+	if (spin(s))
+		return;
+	sz_gauges_update(s);
+	start = monotonic_now();
+	if (s->waiting.io && !s->waiting.room && s->io.inflight)
+		wait_io(s);
+	else
+		wait_lanes(s);
+	slept = monotonic_now() - start;
+	s->gauges[gauge] += slept;
+}

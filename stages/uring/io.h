@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * io.h - requests of a stage: an io_uring instance that outlives the worker, or plain system calls behind the same calls
+ *
+ * Invariants
+ *   I1  A request is submitted after the commit that wanted it. io_queue() only remembers; io_submit() is called by the
+ *       runtime right after a commit.
+ *   I2  live->inflight[request] holds the user_data before the request is submitted and until its completion is
+ *       committed; at the reap the launcher cancels what stands there and waits for all completions.
+ *   I3  The completion queue's head in shared memory is the committed one: completions that were looked at but not
+ *       committed are seen again by the next life.
+ *   I4  user_data = generation << 32 | volatile << 31 | request. A result >= 0 of an older generation counts, unless it
+ *       is volatile; an error of an older generation means that the request was cancelled.
+ */
+#ifndef STREAMZ_URING_IO_H
+#define STREAMZ_URING_IO_H
+
+#include <liburing.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <streamz/contract.h>
+
+enum sz_io_op { SZ_IO_NONE, SZ_IO_READ, SZ_IO_WRITE, SZ_IO_SYNC };
+
+struct sz_io_request {
+	enum sz_io_op op;
+	int fd;
+	void *buf;
+	uint32_t len;
+	uint64_t offset;
+	unsigned flags;
+	bool queued;	/* asked for, not submitted */
+	bool submitted; /* waits for its completion */
+	bool cancel;
+	bool has_result; /* plain engine: done, not reported; io_recovered: result of an older life */
+	int result;
+};
+
+struct sz_io {
+	bool uring;
+	struct io_uring ring;
+	struct sz_page_live *live;
+	uint32_t generation;
+	uint32_t entries;
+	uint32_t cq_pos;	 /* completions before it were looked at */
+	uint32_t queued;	 /* asked for, not submitted */
+	bool pending;		 /* sz_io_submit() has something to do */
+	uint32_t inflight;	 /* submitted, not completed */
+	struct sz_io_request request[SZ_INFLIGHT_MAX];
+	int recovered[SZ_INFLIGHT_MAX]; /* result of an older life, -1: none */
+};
+
+/**
+ * sz_io_open() - take up the instance, or the plain engine
+ * @ring_fd:	from the wiring, -1 for plain system calls
+ * @params:	as the launcher got them
+ * @cq_head:	committed
+ *
+ * Results of older lives are collected for sz_io_recovered(); io->cq_pos is moved past them. Return: 0, -errno.
+ */
+int sz_io_open(struct sz_io *io, int ring_fd, const struct io_uring_params *params, struct sz_page_live *live,
+	       uint32_t generation, uint32_t entries, uint32_t cq_head);
+void sz_io_close(struct sz_io *io);
+
+/* Remember a request. The caller has checked the number. */
+void sz_io_queue(struct sz_io *io, uint32_t request, enum sz_io_op op, int fd, void *buf, uint32_t len,
+		 uint64_t offset, unsigned flags);
+void sz_io_queue_cancel(struct sz_io *io, uint32_t request);
+
+/* After a commit: give the completion queue's entries before cq_pos back, submit what was queued. 0, -errno. */
+int sz_io_submit(struct sz_io *io);
+
+/* The next completion of this life: 1 and set, or 0. */
+int sz_io_next(struct sz_io *io, uint32_t *request, int *result);
+
+/* Sleep until a completion is there, the time is over, or a signal of the (unblocked) set comes. */
+void sz_io_wait(struct sz_io *io, uint64_t timeout_ns, const sigset_t *mask);
+
+#endif
