@@ -189,7 +189,7 @@ struct sz_audit_check {
 	enum sz_audit_kind kind;
 	const char *what;
 	uint32_t worker, edge, lane;
-	char name[2 * SZ_VIEW_NAME_MAX];
+	char name[2 * SZ_VIEW_NAME_MAX + 16];
 	const char *left_name;
 	uint64_t left, right;
 	unsigned n_terms;
