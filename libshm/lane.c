@@ -6,7 +6,7 @@
 #include <streamz/contract.h>
 #include <streamz/lane.h>
 
-/* A producer announces its writes in steps of this many bytes at least, so that the fence is not paid per record. */
+/* A producer announces its writes in steps of so many bytes, so that the fence is not paid per record. */
 #define CLAIM_STEP (64u << 10)
 #define DEFAULT_CAP_BYTES (1u << 20)
 
@@ -226,12 +226,18 @@ int sz_lane_rx_refresh(struct sz_lane *lane)
 }
 
 /*
+ * A step ahead, but never beyond the room: what the consumer has not taken yet can always be tapped, and a claim is at
+ * most cap_bytes ahead of any position that sz_lane_seek() may be given later.
+ *
  * Crash point: after the claim is stored a tap distrusts bytes that are not overwritten yet; harmless. The other way
  * round it would trust bytes that are.
  */
 void sz_lane_claim(struct sz_lane *lane, uint64_t bytes)
 {
-	lane->claimed = lane->pos + (bytes > CLAIM_STEP ? bytes : CLAIM_STEP);
+	uint64_t room = lane->peer_pos + lane->limit_bytes - lane->pos;
+	uint64_t ahead = room < CLAIM_STEP ? room : CLAIM_STEP;
+
+	lane->claimed = lane->pos + (ahead > bytes ? ahead : bytes);
 	sz_store_relaxed(&lane->own->claim, lane->claimed);
 	sz_fence_release(); /* pairs: the acquire fence in sz_lane_tap() */
 }
