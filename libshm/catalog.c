@@ -216,7 +216,7 @@ static int read_flags(const char *field, unsigned *flags)
 	unsigned long n;
 	char *end;
 
-	if (!field || !strchr("0123456789abcdef", field[0]) || strlen(field) > 8)
+	if (!field || !field[0] || !strchr("0123456789abcdef", field[0]) || strlen(field) > 8)
 		return -EBADMSG;
 	n = strtoul(field, &end, 16);
 	if (*end || n > UINT32_MAX)
@@ -229,7 +229,7 @@ static int read_int64(const char *field, int64_t *n)
 {
 	char *end;
 
-	if (!field || !strchr("-0123456789", field[0]))
+	if (!field || !field[0] || !strchr("-0123456789", field[0]))
 		return -EBADMSG;
 	errno = 0;
 	*n = strtoll(field, &end, 10);
