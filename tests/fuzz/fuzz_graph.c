@@ -3,7 +3,7 @@
  * fuzz_graph.c - libFuzzer target for the graph parser
  *
  *	clang -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Ilibshm/include -Ilauncher/graph -Itests/unit/graph \
- *		tests/fuzz/fuzz_graph.c launcher/graph/[a-z]*.c libshm/option.c -lbsd -o fuzz_graph
+ *		tests/fuzz/fuzz_graph.c launcher/graph/[a-z]*.c libshm/option.c libshm/catalog.c -lbsd -o fuzz_graph
  *	./fuzz_graph -dict=tests/fuzz/graph.dict NEW_CORPUS tests/fuzz/corpus/graph
  *
  * An input is one graph, or several files separated by lines "%%NAME": the first is the graph, the others can be
