@@ -21,30 +21,53 @@ static void quoted(const char *s)
 	putchar('"');
 }
 
-/* Text of its own line or lines: nothing of it may start a request, and a sentence ends its line. */
+#define LINE_WIDTH 78
+
+/* One word of running text. Return: columns it takes. */
+static size_t word(const char *s, size_t n, bool line_start, bool capital)
+{
+	size_t columns = n;
+
+	if (line_start && (s[0] == '.' || s[0] == '\''))
+		fputs("\\&", stdout);
+	for (size_t i = 0; i < n; i++) {
+		if (s[i] == '\\')
+			fputs("\\e", stdout);
+		else
+			putchar(i == 0 && capital ? toupper((unsigned char)s[i]) : s[i]);
+	}
+	return columns;
+}
+
+/*
+ * A help text as running text: a capital, a final stop, a new line after each sentence, none too long, and nothing
+ * in it that could be taken for a request.
+ */
 static void flowing(const char *s)
 {
-	size_t n = s ? strlen(s) : 0;
-	bool start = true;
+	bool first = true, sentence_end = false;
+	size_t column = 0, n = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		if (start && (s[i] == '.' || s[i] == '\''))
-			fputs("\\&", stdout);
-		start = s[i] == '\n';
-		if (s[i] == '\\') {
-			fputs("\\e", stdout);
-		} else if (i + 2 < n && strchr(".:!?", s[i]) && s[i] != ':' && s[i + 1] == ' ' &&
-			   isupper((unsigned char)s[i + 2])) {
-			printf("%c\n", s[i++]);
-			start = true;
-		} else {
-			putchar(s[i]);
+	for (s = s ? s : ""; *s; s += n) {
+		s += strspn(s, " \n\t");
+		n = strcspn(s, " \n\t");
+		if (n == 0)
+			break;
+		if (column && (sentence_end || column + 1 + n > LINE_WIDTH)) {
+			putchar('\n');
+			column = 0;
+		} else if (column) {
+			putchar(' ');
+			column++;
 		}
+		/* A first word that is all lower case; max_record and PCRE2 stay as they are. */
+		column += word(s, n, column == 0,
+			       first && strspn(s, "abcdefghijklmnopqrstuvwxyz,;") == n);
+		sentence_end = strchr(".!?", s[n - 1]) != NULL;
+		first = false;
 	}
-	if (n && !strchr(".!?", s[n - 1]))
-		putchar('.');
-	if (n)
-		putchar('\n');
+	if (!first)
+		puts(sentence_end ? "" : ".");
 }
 
 static void option(const struct sz_option *o)

@@ -207,7 +207,7 @@ char *option_range(const struct sz_option *o, char *buf, size_t size)
 	char low[40], high[40];
 
 	buf[0] = 0;
-	if (o->min == 0 && o->max == 0)
+	if ((o->min == 0 && o->max == 0) || (o->min == INT64_MIN && o->max == INT64_MAX))
 		return buf;
 	bound(o, o->min, low, sizeof(low));
 	bound(o, o->max, high, sizeof(high));
