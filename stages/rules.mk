@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 lib_src += $(wildcard stages/rt/*.c) $(wildcard stages/uring/*.c)
-lib_libs += -luring -lbsd
+lib_libs += -luring -lbsd -ljansson -lresolv
 
 programs += streamz-stage
 streamz-stage_src := $(wildcard stages/host/*.c) $(wildcard stages/builtin/*.c)

@@ -6,7 +6,8 @@
  * replaced, as sed does; all=true replaces all of them. A record that does not match goes on unchanged.
  */
 #include <errno.h>
-#include <string.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "builtin.h"
 #include "regex.h"
@@ -15,49 +16,58 @@ struct map {
 	struct regex re;
 	const struct sz_value *replace;
 	uint32_t options;
+	uint8_t *spare; /* max_out + 1 bytes */
 };
-
-static uint32_t substitute_options(int64_t all)
-{
-	return PCRE2_SUBSTITUTE_UNSET_EMPTY | (all ? PCRE2_SUBSTITUTE_GLOBAL : 0);
-}
 
 static int map_init(struct sz_stage *s)
 {
 	struct map *m = sz_private(s);
 
 	m->replace = sz_option(s, "replace");
-	m->options = substitute_options(sz_option(s, "all")->num);
-	return regex_init(s, &m->re, "regex");
+	m->options = PCRE2_SUBSTITUTE_UNSET_EMPTY | (sz_option(s, "all")->num ? PCRE2_SUBSTITUTE_GLOBAL : 0);
+	m->spare = malloc((size_t)sz_max_out(s) + 1);
+	return m->spare ? regex_init(s, &m->re, "regex") : -ENOMEM;
 }
 
-/* The record is rewritten right in the output lane. */
+static int substitute(const struct map *m, const struct sz_record *r, uint8_t *to, PCRE2_SIZE *len)
+{
+	return pcre2_substitute(m->re.code, r->data, r->len, 0, m->options, m->re.match, NULL,
+				(PCRE2_SPTR)m->replace->text, m->replace->len, to, len);
+}
+
+/*
+ * The record is rewritten right in the output lane. PCRE2 ends it with a NUL, for which there is no room if the result
+ * is exactly max_record long; that one case goes through a spare buffer.
+ */
 static int map_record(struct sz_stage *s, const struct sz_record *r)
 {
 	const struct map *m = sz_private(s);
 	uint32_t max = sz_max_out(s);
 	PCRE2_SIZE len = max;
-	int hit, rc;
-	uint8_t *to;
+	int rc = substitute(m, r, sz_reserve(s, 0, max), &len);
 
-	hit = regex_match(&m->re, r->data, r->len, 0, 0);
-	if (hit < 0)
-		return sz_error(s, hit, "regex= could not be decided for this record: match limit reached");
-	if (hit == 0 && r->len <= max) {
-		sz_emit(s, 0, r->data, r->len);
+	if (sz_likely(rc >= 0)) {
+		sz_commit(s, 0, (uint32_t)len);
 		return SZ_OK;
 	}
-	/* One byte is kept for the NUL that PCRE2 adds. */
-	to = sz_reserve(s, 0, max);
-	len = max;
-	rc = pcre2_substitute(m->re.code, r->data, r->len, 0, m->options | PCRE2_SUBSTITUTE_MATCHED, m->re.match, NULL,
-			      (PCRE2_SPTR)m->replace->text, m->replace->len, to, &len);
-	if (rc == PCRE2_ERROR_NOMEMORY)
+	if (rc == PCRE2_ERROR_NOMEMORY) {
+		len = (PCRE2_SIZE)max + 1;
+		rc = substitute(m, r, m->spare, &len);
+		if (rc >= 0) {
+			sz_emit(s, 0, m->spare, (uint32_t)len);
+			return SZ_OK;
+		}
+	}
+	switch (rc) {
+	case PCRE2_ERROR_NOMEMORY:
 		return sz_error(s, -EMSGSIZE, "the rewritten record is longer than max_record (%u bytes)", max);
-	if (rc < 0)
-		return sz_error(s, -EINVAL, "replace= failed on this record (PCRE2 error %d)", rc);
-	sz_commit(s, 0, (uint32_t)len);
-	return SZ_OK;
+	case PCRE2_ERROR_MATCHLIMIT:
+	case PCRE2_ERROR_DEPTHLIMIT:
+	case PCRE2_ERROR_HEAPLIMIT:
+	case PCRE2_ERROR_JIT_STACKLIMIT:
+		return sz_error(s, -E2BIG, "regex= could not be decided for this record: match limit reached");
+	default: return sz_error(s, -EINVAL, "replace= failed on this record (PCRE2 error %d)", rc);
+	}
 }
 
 static void map_fini(struct sz_stage *s)
@@ -65,47 +75,37 @@ static void map_fini(struct sz_stage *s)
 	struct map *m = sz_private(s);
 
 	regex_free(&m->re);
+	free(m->spare);
 }
 
-/* A wrong group in the replacement would fail every record that matches: find it now, on an empty subject if need be. */
+/*
+ * A mistake in the replacement would fail every record that matches: find it now. "(?:PATTERN)?" matches the empty
+ * subject and has the same groups; where the pattern does not bear the brackets, the first record tells.
+ */
 static int check_replacement(struct sz_plan *p)
 {
 	const struct sz_value *regex = sz_plan_option(p, "regex"), *replace = sz_plan_option(p, "replace");
-	uint32_t groups = 0;
+	size_t size = regex->len + 16;
+	char *pattern = malloc(size), text[128];
+	PCRE2_SIZE at, len = 0;
 	pcre2_code *code;
-	PCRE2_SIZE at;
-	int error;
+	int error, rc;
 
-	code = pcre2_compile((PCRE2_SPTR)regex->text, regex->len, 0, &error, &at, NULL);
+	if (!pattern)
+		return -ENOMEM;
+	size = (size_t)snprintf(pattern, size, "(?:%s\n)?", regex->text);
+	code = pcre2_compile((PCRE2_SPTR)pattern, size, 0, &error, &at, NULL);
+	free(pattern);
 	if (!code)
 		return 0;
-	pcre2_pattern_info(code, PCRE2_INFO_CAPTURECOUNT, &groups);
-	for (size_t i = 0; i < replace->len; i++) {
-		size_t k = i + 1;
-		unsigned long n = 0;
-
-		if (replace->text[i] != '$')
-			continue;
-		if (k < replace->len && replace->text[k] == '$') {
-			i++;
-			continue;
-		}
-		if (k < replace->len && replace->text[k] == '{')
-			k++;
-		if (k >= replace->len || replace->text[k] < '0' || replace->text[k] > '9')
-			continue; /* a name, or a mistake that PCRE2 tells below */
-		while (k < replace->len && replace->text[k] >= '0' && replace->text[k] <= '9' && n < 1000000)
-			n = n * 10 + (unsigned long)(replace->text[k++] - '0');
-		if (n > groups) {
-			pcre2_code_free(code);
-			return sz_plan_error(p, "replace", "$%lu: the pattern has only %u group%s", n, groups,
-					     groups == 1 ? "" : "s");
-		}
-	}
+	rc = pcre2_substitute(code, (PCRE2_SPTR) "", 0, 0, PCRE2_SUBSTITUTE_UNSET_EMPTY, NULL, NULL,
+			      (PCRE2_SPTR)replace->text, replace->len, (PCRE2_UCHAR *)text, &len);
 	pcre2_code_free(code);
-	/* Syntax and names: substitute in an empty subject with a pattern that always matches and has the same names
-	 * cannot be made; PCRE2 parses the whole replacement only on a match, so what remains is told per record. */
-	return 0;
+	if (rc >= 0 || rc == PCRE2_ERROR_NOMEMORY)
+		return 0;
+	pcre2_get_error_message(rc, (PCRE2_UCHAR *)text, sizeof(text));
+	return sz_plan_error(p, "replace", "not a replacement for this pattern: %s; groups are $1 or ${name}, a dollar sign is $$",
+			     text);
 }
 
 static int map_plan(struct sz_plan *p)

@@ -266,6 +266,14 @@ static bool running(struct sz_stage *s)
 {
 	bool progress = s->ops->role == SZ_SOURCE ? produce(s) : take_input(s);
 
+	if (!progress && s->ops->idle && !s->waiting.room) {
+		int rc = s->ops->idle(s);
+
+		s->done |= rc == SZ_DONE;
+		if (rc == SZ_OK)
+			s->dirty = progress = true;
+	}
+
 	/* Nobody wants what this stage makes: as with head, that is a reason to end, not a failure. */
 	if (!s->done && s->n_edges && sz_all_outputs_closed(s))
 		s->done = true;
@@ -301,7 +309,6 @@ static bool finishing(struct sz_stage *s)
 enum sz_turn sz_rt_turn(struct sz_stage *s)
 {
 	bool progress = false, slept = s->turn_start_ns == 0;
-	bool ran = false;
 
 	memset(&s->waiting, 0, sizeof(s->waiting));
 	s->now_ns = sz_clock_now();
@@ -311,14 +318,10 @@ enum sz_turn sz_rt_turn(struct sz_stage *s)
 		progress |= completions(s);
 	if (s->ops->tick && run_state(s) == SZ_RUN_RUNNING)
 		progress |= timer(s);
-	if (run_state(s) == SZ_RUN_RUNNING) {
+	if (run_state(s) == SZ_RUN_RUNNING)
 		progress |= running(s);
-		ran = true;
-	} else if (run_state(s) == SZ_RUN_FINISHING) {
+	else if (run_state(s) == SZ_RUN_FINISHING)
 		progress |= finishing(s);
-	}
-	if (!progress && ran && s->ops->idle && !s->waiting.room && s->ops->idle(s) == SZ_OK)
-		s->dirty = progress = true;
 	if (s->dirty || s->io.pending)
 		sz_rt_commit(s);
 	if (run_state(s) == SZ_RUN_ENDED)

@@ -118,6 +118,11 @@ const char *sz_plan_stage(const struct sz_plan *p)
 	return sz_wire_text(p->wiring, p->wiring->stage);
 }
 
+bool sz_plan_resuming(const struct sz_plan *p)
+{
+	return p->wiring->generation > 0;
+}
+
 uint32_t sz_plan_max_in(const struct sz_plan *p)
 {
 	return p->wiring->max_in;

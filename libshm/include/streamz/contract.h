@@ -36,7 +36,8 @@ extern "C" {
  *   PROGRAM [--plugin=FILE.so] --describe
  *	prints its types, each by sz_type_write(), and exits 0.
  *   PROGRAM [--plugin=FILE.so] --check --wiring=FD
- *	The wiring holds type, stage, options and max_in, and no lanes. The stage's plan() checks the options and says
+ *	The wiring holds type, stage, options, max_in, and no lanes; generation is 0 for a fresh start and more where
+ *	the pipeline is resumed. The stage's plan() checks the options and says
  *	what the stage needs, on stdout, a line each, fields separated by tabs, values in decimal:
  *	   need  state|journal|arena|ring  NUMBER	bytes; for ring: entries, at least one request is used
  *	   max_out  BYTES				longest record it may emit

@@ -77,7 +77,7 @@ enum sz_result {
  *			state, asks for more I/O, emits nothing
  * @tick:		the time set by sz_timer() has come; it is not set any more
  * @idle:		no input is waiting and the runtime is about to sleep: pass on what was held back for efficiency.
- *			Returns SZ_OK if it did something that wants a commit, SZ_WAIT if not
+ *			Returns SZ_OK if it did something that wants a commit, SZ_WAIT if not, SZ_DONE: no more input wanted
  * @finish:		all inputs have ended: emit what is left. SZ_AGAIN and SZ_WAIT as usual, SZ_OK: all done
  * @fini:		an orderly end of the process; not called when it is killed
  */
@@ -125,6 +125,8 @@ const struct sz_value *sz_plan_option(const struct sz_plan *p, const char *name)
 enum sz_role sz_plan_role(const struct sz_plan *p);
 const char *sz_plan_pipeline(const struct sz_plan *p);
 const char *sz_plan_stage(const struct sz_plan *p);
+/* The pipeline goes on where it was stopped: files that it made exist, those it has read may be gone. */
+bool sz_plan_resuming(const struct sz_plan *p);
 /* Longest record that can arrive, bytes; for a source, what it should keep its records to. */
 uint32_t sz_plan_max_in(const struct sz_plan *p);
 /* Longest record this stage will emit; max_in if not said. A max_record= in the graph overrides it. */
