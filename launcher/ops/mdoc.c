@@ -73,12 +73,15 @@ static void flowing(const char *s)
 static void option(const struct sz_option *o)
 {
 	size_t n = strlen(o->name);
-	char range[100];
+	char range[100], name[128];
 
+	if ((o->flags & SZ_OPT_PREFIX) && n && o->name[n - 1] == '.')
+		n--;
+	snprintf(name, sizeof(name), "%.*s", (int)n, o->name);
 	fputs(".It Cm ", stdout);
-	quoted(o->name);
+	quoted(name);
 	if (o->flags & SZ_OPT_PREFIX)
-		printf(" Ns %sAr NAME", n && o->name[n - 1] == '.' ? "" : ". Ns ");
+		fputs(" . Ns Ar NAME", stdout);
 	fputs(" Ns = Ns ", stdout);
 	fputs(o->type == SZ_OPT_ENUM || o->type == SZ_OPT_BOOL ? "Cm " : "Ar ", stdout);
 	quoted(option_type_word(o));

@@ -285,7 +285,8 @@ static void print_ports(const struct sz_type *type)
 
 static void print_type(const struct sz_type *type)
 {
-	printf("%s %s: %s\n", sz_role_name(type->role), type->name, text(type->summary));
+	printf("%s %s%s%s\n", sz_role_name(type->role), type->name,
+	       type->summary && *type->summary ? ": " : "", text(type->summary));
 	print_options(type);
 	print_ports(type);
 }
