@@ -14,6 +14,8 @@ uint64_t sz_lane_plan_bytes(uint64_t want_bytes, uint32_t max_record)
 {
 	uint64_t need = 2 * sz_record_space(max_record), cap = SZ_LANE_CAP_MIN;
 
+	if (max_record > SZ_RECORD_LEN_MAX)
+		return 0;
 	if (want_bytes == 0)
 		want_bytes = DEFAULT_CAP_BYTES;
 	if (want_bytes > need)
@@ -175,6 +177,9 @@ void sz_lane_seek(struct sz_lane *lane, uint64_t pos_flags, uint64_t records)
  */
 int sz_lane_poison(struct sz_lane *lane)
 {
+	/* A tail that was believed may be part of the nonsense: without this a healed one would never be looked at. */
+	if (lane->own == sz_lane_consumer_end(lane))
+		lane->peer_pos = lane->pos;
 	if (!(lane->own_flags & SZ_LANE_POISONED)) {
 		lane->own_flags |= SZ_LANE_POISONED;
 		sz_store_release(&lane->own->pos, sz_load_relaxed(&lane->own->pos) | SZ_LANE_POISONED);
@@ -190,7 +195,8 @@ static void unpoison(struct sz_lane *lane)
 
 /*
  * The consumer may say any position between the one it said last and our published tail. The bound is our private
- * position: it is at or beyond the published one, and a head beyond that is nonsense whatever we publish next.
+ * position: it is at or beyond the published one, and a head beyond that is nonsense whatever we publish next. So is
+ * one further behind than we may fill. A head that goes back only costs room, and is how a recovery heals a wild one.
  */
 int sz_lane_tx_refresh(struct sz_lane *lane)
 {
@@ -198,10 +204,11 @@ int sz_lane_tx_refresh(struct sz_lane *lane)
 	uint64_t records = sz_load_relaxed(&lane->peer->records);
 	uint64_t pos = word & ~(uint64_t)SZ_LANE_FLAGS;
 
-	if (sz_unlikely(lane->pos - pos > lane->mask + 1))
+	if (sz_unlikely(lane->pos - pos > lane->limit_bytes))
 		return sz_lane_poison(lane);
 	/* The count is stored before the position, so it may be ahead of pos, never ahead of what we published. */
-	if (sz_unlikely(lane->records - records > (lane->mask + 1) / SZ_RECORD_HEADER))
+	if (sz_unlikely(lane->records - records > lane->limit_records ||
+			lane->records - records > (lane->mask + 1) / SZ_RECORD_HEADER))
 		return sz_lane_poison(lane);
 	lane->peer_pos = pos;
 	lane->peer_records = records;
@@ -216,12 +223,17 @@ int sz_lane_rx_refresh(struct sz_lane *lane)
 	uint64_t word = sz_load_acquire(&lane->peer->pos); /* pairs: sz_end_publish() of tail */
 	uint64_t pos = word & ~(uint64_t)SZ_LANE_FLAGS;
 
-	if (sz_unlikely(pos - lane->pos > lane->mask + 1 || pos - lane->pos < lane->peer_pos - lane->pos))
+	if (sz_unlikely(pos - lane->pos > lane->limit_bytes || pos - lane->pos < lane->peer_pos - lane->pos))
 		return sz_lane_poison(lane);
+	if (sz_unlikely(lane->own_flags & SZ_LANE_POISONED)) {
+		uint64_t word0 = sz_load_relaxed((const uint64_t *)(const void *)(lane->data + (lane->pos & lane->mask)));
+
+		if (pos != lane->pos && !sz_lane_header_fits(lane, word0, pos - lane->pos))
+			return -EBADMSG; /* the position is sane, the data is not: no flapping */
+		unpoison(lane);
+	}
 	lane->peer_pos = pos;
 	lane->peer_flags = (uint32_t)(word & SZ_LANE_FLAGS);
-	if (sz_unlikely(lane->own_flags & SZ_LANE_POISONED))
-		unpoison(lane);
 	return 0;
 }
 

@@ -48,9 +48,9 @@ extern "C" {
 #define SZ_PAGE_BYTES	  4096u
 #define SZ_LANE_DATA_AT	  (3u * SZ_PAGE_BYTES)
 #define SZ_RECORD_HEADER  16u
-#define SZ_RECORD_LEN_MAX (1u << 30)
+#define SZ_RECORD_LEN_MAX ((1u << 30) - 16) /* two of them fit the largest lane */
 #define SZ_LANE_CAP_MIN	  SZ_PAGE_BYTES
-#define SZ_LANE_CAP_MAX	  (1ull << 32)
+#define SZ_LANE_CAP_MAX	  (1ull << 31) /* a position never moves by 4 GiB while its watcher sleeps */
 
 /* Flags in the low bits of a published position. */
 #define SZ_LANE_FLAGS	 7u
@@ -247,8 +247,18 @@ static inline void sz_lane_commit(struct sz_lane *lane, uint32_t len, uint16_t k
 
 /* Load and check the producer's position. Return: 0, -EBADMSG. */
 int sz_lane_rx_refresh(struct sz_lane *lane);
-/* Mark the lane poisoned by the peer, in our own published word. Return: -EBADMSG. */
+/*
+ * Mark the lane poisoned by the peer, in our own published word, and forget what was known of the peer. The next
+ * refresh that finds sense, in the position and in the header there, takes the mark back. Return: -EBADMSG.
+ */
 int sz_lane_poison(struct sz_lane *lane);
+
+/* Can a header whose first eight bytes are word0 lead a record, where so many bytes are published? */
+static inline bool sz_lane_header_fits(const struct sz_lane *lane, uint64_t word0, uint64_t bytes)
+{
+	return (uint32_t)word0 <= lane->max_record && (word0 >> 32) < SZ_RECORD_KINDS &&
+	       sz_record_space((uint32_t)word0) <= bytes;
+}
 
 /**
  * sz_lane_peek() - the record at the consumer's position
@@ -270,8 +280,7 @@ static inline int sz_lane_peek(struct sz_lane *lane, struct sz_record *out)
 	uint32_t len = (uint32_t)word0;
 	uint16_t kind = (uint16_t)(word0 >> 32);
 
-	if (sz_unlikely(len > lane->max_record || (word0 >> 32) >= SZ_RECORD_KINDS ||
-			sz_record_space(len) > lane->peer_pos - lane->pos))
+	if (sz_unlikely(!sz_lane_header_fits(lane, word0, lane->peer_pos - lane->pos)))
 		return sz_lane_poison(lane);
 	out->data = at + SZ_RECORD_HEADER;
 	out->len = len;
