@@ -11,6 +11,8 @@
 
 #define LIVE_AT	 SZ_PAGE_BYTES
 #define SLOTS_AT (2u * SZ_PAGE_BYTES)
+/* Whole pages whose offsets fit a journal entry. */
+#define ARENA_MAX (UINT32_MAX & ~(SZ_PAGE_BYTES - 1))
 
 /* Follows the saved bytes, so that the journal can be walked from its end. */
 struct journal_entry {
@@ -27,7 +29,7 @@ static bool plan_header(const struct sz_page_plan *p, struct sz_page_header *h)
 {
 	if (p->n_in > SZ_LANES_MAX || p->n_out > SZ_LANES_MAX || p->n_counters > SZ_STATS_MAX ||
 	    p->state_bytes > SZ_STATE_MAX || p->journal_bytes > SZ_JOURNAL_BYTES_MAX ||
-	    p->arena_bytes > UINT32_MAX)
+	    p->arena_bytes > ARENA_MAX)
 		return false;
 	*h = (struct sz_page_header){
 		.magic = SZ_PAGE_MAGIC,
@@ -134,7 +136,7 @@ int sz_ledger_attach(struct sz_ledger *l, int fd, int writable)
 	const struct sz_slot *slot;
 	struct sz_page_header h;
 	struct stat st;
-	uint8_t *map;
+	uint8_t *map = NULL;
 	int rc;
 
 	if (fstat(fd, &st) < 0)
@@ -260,26 +262,44 @@ int sz_ledger_rollback(struct sz_ledger *l)
 	return 0;
 }
 
-static bool mark_fits(uint64_t tail, uint64_t head, const struct sz_lane *lane)
+/* 0 <= ahead - behind <= limit, flags apart */
+static bool in_order(uint64_t ahead, uint64_t behind, const struct sz_lane *lane)
 {
-	tail &= ~(uint64_t)SZ_LANE_FLAGS;
-	head &= ~(uint64_t)SZ_LANE_FLAGS;
-	return tail - head <= lane->mask + 1;
+	return (ahead & ~(uint64_t)SZ_LANE_FLAGS) - (behind & ~(uint64_t)SZ_LANE_FLAGS) <= lane->limit_bytes;
 }
 
 /*
  * Published words lag behind the ledger they are copied from, ours too; so a committed tail is held against the
- * consumer's published head, which is at most the true head: true tail - published head <= capacity, since a producer
+ * consumer's published head, which is at most the true head: true tail - published head <= limit, since a producer
  * writes only into room that was published. A committed head is held against the producer's published tail, which
  * may lag behind what the producer committed but never behind what this consumer has seen.
+ *
+ * If they disagree, one of the two is wild. A peer's wild word must not cost this worker its recovery: where the two
+ * published words disagree as well, and the mark is where this end's own word could have gone, it is the peer.
  */
+static bool tail_fits(uint64_t tail, const struct sz_lane *lane)
+{
+	uint64_t head = sz_load_acquire(&sz_lane_consumer_end(lane)->pos);
+	uint64_t published = sz_load_relaxed(&sz_lane_producer_end(lane)->pos);
+
+	return in_order(tail, head, lane) || (!in_order(published, head, lane) && in_order(tail, published, lane));
+}
+
+static bool head_fits(uint64_t head, const struct sz_lane *lane)
+{
+	uint64_t tail = sz_load_acquire(&sz_lane_producer_end(lane)->pos);
+	uint64_t published = sz_load_relaxed(&sz_lane_consumer_end(lane)->pos);
+
+	return in_order(tail, head, lane) || (!in_order(tail, published, lane) && in_order(head, published, lane));
+}
+
 int sz_ledger_check(const struct sz_ledger *l, const struct sz_lane *in, const struct sz_lane *out)
 {
 	for (uint32_t i = 0; i < l->h.n_in; i++)
-		if (!mark_fits(sz_load_acquire(&sz_lane_producer_end(&in[i])->pos), l->in[i].word, &in[i]))
+		if (!head_fits(l->in[i].word, &in[i]))
 			return -EBADMSG;
 	for (uint32_t i = 0; i < l->h.n_out; i++)
-		if (!mark_fits(l->out[i].word, sz_load_acquire(&sz_lane_consumer_end(&out[i])->pos), &out[i]))
+		if (!tail_fits(l->out[i].word, &out[i]))
 			return -EBADMSG;
 	return 0;
 }

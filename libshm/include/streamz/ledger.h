@@ -97,9 +97,9 @@ struct sz_page_live {
 };
 SZ_STATIC_ASSERT(sizeof(struct sz_page_live) <= SZ_PAGE_BYTES, "one page");
 
-/* 40 bits of epoch, 24 bits of 8-byte units: journals up to 128 MiB. */
+/* 40 bits of epoch, 24 bits of 8-byte units: journals just short of 128 MiB, for a full one has to be countable. */
 #define SZ_JOURNAL_UNIT_BITS 24
-#define SZ_JOURNAL_BYTES_MAX (8ull << SZ_JOURNAL_UNIT_BITS)
+#define SZ_JOURNAL_BYTES_MAX ((8ull << SZ_JOURNAL_UNIT_BITS) - 8)
 
 /**
  * struct sz_ledger - private view of a stage page, and the image of the next commit
@@ -182,8 +182,9 @@ int sz_ledger_rollback(struct sz_ledger *l);
  * sz_ledger_check() - does the committed slot agree with the lanes?
  * @in, @out:	attached as SZ_LANE_RECOVERY, in the order of the slot
  *
- * For a lane 0 <= tail - head <= capacity must hold between the slot's own mark and the peer's published word; a slot
- * of a life that went wild may say anything. Return: 0, -EBADMSG.
+ * For a lane 0 <= tail - head <= limit must hold between the slot's own mark and the peer's published word; a slot
+ * of a life that went wild may say anything. Where it is the peer's word that is nonsense, the mark is held against
+ * what its own end has published. Return: 0, -EBADMSG.
  */
 int sz_ledger_check(const struct sz_ledger *l, const struct sz_lane *in, const struct sz_lane *out);
 
