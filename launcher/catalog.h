@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * catalog.h - the stage types there are: built in, in plug-ins, in executables
+ *
+ * The launcher knows no type by itself. It asks the stage programs, each once, and only those a graph names.
+ */
+#ifndef LAUNCHER_CATALOG_H
+#define LAUNCHER_CATALOG_H
+
+#include <streamz/catalog.h>
+#include "program.h"
+
+struct catalog;
+
+/* Ask the host for its built-in types. Return: the catalogue, or NULL with @error set. */
+struct catalog *catalog_open(char error[PROGRAM_ERROR_SIZE]);
+void catalog_free(struct catalog *c);
+
+/* The callbacks of graph.h; @ctx is the catalogue. What they return lives as long as it. */
+const struct sz_type *catalog_resolve(void *ctx, const char *name, enum sz_role role,
+				      const char **error);
+const struct sz_type *catalog_list(void *ctx, size_t index);
+
+/* The program that runs a type of this catalogue. */
+const struct program *catalog_program(const struct catalog *c, const struct sz_type *type);
+
+#endif
