@@ -54,8 +54,21 @@ int sz_object_create(const char *name, uint64_t bytes)
 int sz_object_open(const char *name, int writable)
 {
 	int fd = shm_open(name, writable ? O_RDWR : O_RDONLY, 0);
+	struct stat st;
+	int rc = 0;
 
-	return fd < 0 ? -errno : fd;
+	if (fd < 0)
+		return -errno;
+	/* /dev/shm is everybody's: a name with our uid in it need not be ours. To look is what permissions are for. */
+	if (fstat(fd, &st) < 0)
+		rc = -errno;
+	else if (writable && st.st_uid != geteuid())
+		rc = -EPERM;
+	if (rc) {
+		close(fd);
+		return rc;
+	}
+	return fd;
 }
 
 int sz_object_remove(const char *name)
@@ -153,7 +166,7 @@ int sz_object_remove_all(const char *pipeline, unsigned uid)
 		size_t len = entry_pipeline(e->d_name, uid, &rest);
 		int one;
 
-		if (len != strlen(pipeline) || strcmp(rest, "ctl") == 0 ||
+		if (len == 0 || len != strlen(pipeline) || strcmp(rest, "ctl") == 0 ||
 		    memcmp(e->d_name + ENTRY_PREFIX_LEN, pipeline, len) != 0)
 			continue;
 		one = remove_entry(e->d_name);

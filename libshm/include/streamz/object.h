@@ -24,7 +24,7 @@ extern "C" {
  */
 int sz_object_create(const char *name, uint64_t bytes);
 
-/* Open an existing object. Return: a CLOEXEC descriptor, -ENOENT, -EACCES, -EPERM (not ours), -errno. */
+/* Open an existing object. Return: a CLOEXEC descriptor, -ENOENT, -EACCES, -EPERM (to be written, but another user's), -errno. */
 int sz_object_open(const char *name, int writable);
 
 /* Remove a name. Return: 0, -errno. */
