@@ -82,7 +82,7 @@ static inline void sz_spinner_result(struct sz_spinner *s, int found)
 	uint32_t floor = s->limit / 16;
 
 	if (found)
-		s->rounds = s->rounds > s->limit / 2 ? s->limit : s->rounds * 2 + 1;
+		s->rounds = s->rounds >= s->limit / 2 ? s->limit : s->rounds * 2 + 1;
 	else
 		s->rounds = s->rounds / 2 < floor ? floor : s->rounds / 2;
 }
