@@ -1,2 +1,23 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Every tests/unit/FOLDER/test_X.c is a cmocka program of its own, named FOLDER-test_X.
+# Every tests/unit/FOLDER/test_X.c is a cmocka program of its own, build/tests/FOLDER-test_X. What several of them share
+# lies beside them without the prefix (FOLDER/*.c) and is linked to all of that folder.
+
+unit_src := $(wildcard tests/unit/*/test_*.c)
+unit_programs := $(foreach f,$(unit_src),$(notdir $(patsubst %/,%,$(dir $f)))-$(basename $(notdir $f)))
+
+# What a folder's tests need besides libstreamz.
+unit_graph_src := $(graph_src)
+unit_graph_cflags := -Ilauncher/graph
+unit_rt_src := tests/rig/rig.c
+unit_stages_src := tests/rig/rig.c $(filter-out stages/builtin/main.c,$(wildcard stages/builtin/*.c))
+unit_stages_libs := -lpcre2-8
+unit_launcher_src := $(filter-out launcher/main.c,$(wildcard launcher/*.c)) $(graph_src)
+
+# $(1) program, $(2) folder, $(3) source
+define unit_rule
+$(1)_src := $(3) $$(filter-out tests/unit/$(2)/test_%,$$(wildcard tests/unit/$(2)/*.c)) $$(unit_$(2)_src)
+$(1)_libs := -lcmocka $$(unit_$(2)_libs)
+$(basename $(3))_cflags := $$(unit_$(2)_cflags)
+endef
+$(foreach f,$(unit_src),$(eval $(call unit_rule,$(notdir $(patsubst %/,%,$(dir $f)))-$(basename $(notdir $f)),$(notdir $(patsubst %/,%,$(dir $f))),$f)))
+test_programs += $(unit_programs)

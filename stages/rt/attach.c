@@ -111,9 +111,11 @@ static int lock_page(int page_fd)
 	if (fd < 0)
 		return fd;
 	rc = sz_object_lock(fd);
-	if (rc)
+	if (rc) {
 		close(fd);
-	return rc; /* kept open until the process ends */
+		return rc;
+	}
+	return fd;
 }
 
 static int check_sizes(const struct sz_stage *s)
@@ -140,7 +142,8 @@ int sz_rt_attach(struct sz_stage *s, const struct sz_stage_ops *ops, const struc
 	s->n_in = w->n_in;
 	s->n_out = w->n_out;
 	s->n_edges = w->n_edges;
-	rc = lock_page(w->page_fd);
+	s->lock_fd = lock_page(w->page_fd);
+	rc = s->lock_fd < 0 ? s->lock_fd : 0;
 	if (!rc)
 		rc = sz_ledger_attach(&s->ledger, w->page_fd, 1);
 	if (!rc)

@@ -55,6 +55,7 @@ struct sz_stage {
 	struct sz_stats stats;
 	struct sz_io io;
 	void *private_area;
+	int lock_fd; /* open as long as this life lasts */
 
 	struct sz_lane *in;
 	uint32_t n_in, next_in;
