@@ -105,6 +105,8 @@ static int ctl_open(struct sz_view_private *p)
 		return p->ctl_fd;
 	if (fstat(p->ctl_fd, &st) < 0)
 		return -errno;
+	if (st.st_uid != p->uid)
+		return -EPERM;
 	if (st.st_size < (off_t)sizeof(struct sz_ctl) || st.st_size > (off_t)CTL_BYTES_MAX)
 		return -EBADMSG;
 	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, p->ctl_fd, 0);
@@ -226,12 +228,24 @@ static int values_default(struct worker_objects *o)
 	return rc;
 }
 
+/* /dev/shm is everybody's: somebody else's object under our name is not followed, he could cut it short under us. */
 static int object_open(const struct sz_view_private *p, enum sz_object kind, uint32_t index)
 {
 	char name[SZ_OBJECT_NAME_MAX];
-	int rc = sz_object_name(name, p->pipeline, p->uid, kind, index);
+	int rc = sz_object_name(name, p->pipeline, p->uid, kind, index), fd;
+	struct stat st;
 
-	return rc ? rc : sz_object_open(name, 0);
+	if (rc)
+		return rc;
+	fd = sz_object_open(name, 0);
+	if (fd < 0)
+		return fd;
+	rc = fstat(fd, &st) < 0 ? -errno : st.st_uid != p->uid ? -EPERM : 0;
+	if (rc) {
+		close(fd);
+		return rc;
+	}
+	return fd;
 }
 
 static int stats_attach(struct sz_view_private *p, uint32_t worker)

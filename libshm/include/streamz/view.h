@@ -102,7 +102,7 @@ struct sz_view {
  * @view:	set on success; free with sz_view_close()
  *
  * Return: 0; -ENOENT: no such pipeline; -EBADMSG: its ctl is not whole (being made, damaged, or of another ABI);
- * -ENAMETOOLONG; -ENOMEM; -errno of opening ctl. Other objects do not matter here.
+ * -EPERM: its ctl belongs to another user; -ENAMETOOLONG; -ENOMEM; -errno of opening ctl. Other objects do not matter here.
  */
 int sz_view_open(const char *pipeline, unsigned uid, struct sz_view **view);
 
