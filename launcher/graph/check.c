@@ -16,6 +16,16 @@ static void unknown_stage(struct parser *p, const struct raw_edge *e, const stru
 
 	if (p->names_lost)
 		return;
+	meant = prefix ? decl_find(p, end->shown) : NULL;
+	if (meant) {
+		error_at(p->impl, end->loc,
+			 "unknown stage \"%s\": an included file knows only its own stages; "
+			 "expected "
+			 "this arrow in the graph that declares \"%s\"",
+			 end->shown, end->shown);
+		meant->touched = true;
+		return;
+	}
 	nearest_init(&n, end->shown);
 	/* Names are suggested as they would be written in this file. */
 	for (i = 0; i < p->decl_count; i++)

@@ -76,15 +76,25 @@ static int report(struct impl *impl, enum graph_severity severity, struct graph_
 	impl->last = NULL;
 	if (find_same(impl, d))
 		return 0;
-	if (*count >= GRAPH_ERRORS_MAX) {
-		impl->too_many = true;
-		return 0;
-	}
 	++*count;
 	*impl->diags_end = d;
 	impl->diags_end = &d->next;
 	impl->last = d;
 	return 0;
+}
+
+/* Once too many were reported, further ones take neither time nor memory. */
+static bool is_full(struct impl *impl, enum graph_severity severity)
+{
+	const struct graph *g = &impl->graph;
+
+	if (severity == GRAPH_NOTE)
+		return !impl->last;
+	if ((severity == GRAPH_ERROR ? g->error_count : g->warning_count) < GRAPH_ERRORS_MAX)
+		return false;
+	impl->too_many = true;
+	impl->last = NULL;
+	return true;
 }
 
 static char *format_message(struct impl *impl, const char *format, va_list args)
@@ -107,6 +117,8 @@ static char *format_message(struct impl *impl, const char *format, va_list args)
 #define REPORT(impl, severity, loc, format)                                       \
 	do {                                                                      \
 		va_list args_;                                                    \
+		if (is_full(impl, severity))                                      \
+			break;                                                    \
 		va_start(args_, format);                                          \
 		report(impl, severity, loc, format_message(impl, format, args_)); \
 		va_end(args_);                                                    \
@@ -134,6 +146,8 @@ int graph_report(struct graph *graph, enum graph_severity severity, struct graph
 	va_list args;
 	char *message;
 
+	if (is_full(impl, severity))
+		return 0;
 	va_start(args, format);
 	message = format_message(impl, format, args);
 	va_end(args);

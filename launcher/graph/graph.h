@@ -30,9 +30,10 @@
 #define GRAPH_STAGES_MAX      1000
 #define GRAPH_EDGES_MAX       10000
 #define GRAPH_VARIABLES_MAX   2000
-#define GRAPH_OPTIONS_MAX     256 /* options given to one stage, edge, defaults or pipeline line */
-#define GRAPH_KEY_MAX         128 /* bytes of a KEY */
-#define GRAPH_ERRORS_MAX      200 /* mistakes reported before giving up */
+#define GRAPH_OPTIONS_MAX     256  /* options given to one stage, edge, defaults or pipeline line */
+#define GRAPH_DEFAULTS_MAX    1000 /* defaults lines */
+#define GRAPH_KEY_MAX         128  /* bytes of a KEY */
+#define GRAPH_ERRORS_MAX      200  /* mistakes reported before giving up */
 
 struct graph_file;
 

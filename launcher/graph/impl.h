@@ -203,8 +203,9 @@ struct parser {
 	size_t secret_count, secret_cap;
 	char *buf; /* the value being expanded */
 	size_t buf_len, buf_cap;
-	size_t text_total, expansion_total, include_total, statement_total, variable_total;
-	bool has_pipeline;
+	size_t text_total, expansion_total, include_total, statement_total, variable_total,
+		defaults_total;
+	bool has_pipeline, too_deep;
 	bool names_lost,
 		edges_lost; /* by a mistake: do not call a name unknown, a stage unconnected */
 	bool stop;          /* a limit was hit */

@@ -17,6 +17,8 @@ void lex_init(struct lexer *lx, struct impl *impl, const struct graph_file *file
 	memset(lx, 0, sizeof(*lx));
 	lx->impl = impl;
 	lx->file = file;
+	/* Never NULL: a bad word may have no piece at all. */
+	lx->pieces = arena_grow(impl, NULL, 0, &lx->piece_cap, sizeof(*lx->pieces));
 }
 
 static struct graph_loc at(const struct lexer *lx, uint32_t from, uint32_t to)

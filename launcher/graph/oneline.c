@@ -205,5 +205,10 @@ void parse_one_line(struct parser *p, const char *const *words, size_t count)
 		return;
 	}
 	hide_secrets(p, p->root, &lx);
+	if (lx.truncated) {
+		/* How many stages follow, and so which is the sink, is not known. */
+		p->names_lost = p->edges_lost = true;
+		return;
+	}
 	parse_stages(p, &lx);
 }

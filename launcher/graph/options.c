@@ -335,7 +335,7 @@ static void defaults_opts(struct parser *p, const struct scope *scope, struct de
 		if (before->kind != d->kind || !before->type_name != !d->type_name ||
 		    (d->type_name && strcmp(before->type_name, d->type_name) != 0))
 			continue;
-		for (i = 0; i < d->opts.count; i++) {
+		for (i = 0; i < d->opts.count && !p->impl->too_many; i++) {
 			const struct graph_opt *old =
 				graph_opt_find(&before->opts, d->opts.items[i].key);
 

@@ -145,7 +145,8 @@ static bool check_key(struct parser *p, const char *key, struct graph_loc loc)
 	}
 	if (!ok)
 		error_at(p->impl, loc,
-			 "\"%.64s\" before \"=\" is not a name: expected a letter, then letters, digits, "
+			 "\"%.64s\" before \"=\" is not a name: expected a letter, then letters, "
+			 "digits, "
 			 "_ and -, in parts joined by \".\"",
 			 key);
 	return ok;

@@ -256,8 +256,10 @@ static bool refuse_include(struct parser *p, const struct scope *scope,
 		return true;
 	}
 	if (from->depth == GRAPH_INCLUDE_DEPTH) {
-		error_at(p->impl, loc, "includes more than %u deep: expected fewer",
-			 GRAPH_INCLUDE_DEPTH);
+		if (!p->too_deep)
+			error_at(p->impl, loc, "includes more than %u deep: expected fewer",
+				 GRAPH_INCLUDE_DEPTH);
+		p->too_deep = true;
 		return true;
 	}
 	if (++p->include_total > GRAPH_INCLUDES_MAX) {

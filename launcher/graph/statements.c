@@ -190,6 +190,12 @@ static void parse_defaults(struct parser *p, struct scope *scope, struct lexer *
 		return;
 	}
 	parse_opts(p, scope, lx, opts, "KEY=VALUE", &d->raw);
+	if (++p->defaults_total > GRAPH_DEFAULTS_MAX) {
+		error_at(p->impl, d->loc, "more than %u defaults lines: expected fewer",
+			 GRAPH_DEFAULTS_MAX);
+		p->stop = true;
+		return;
+	}
 	*scope->defaults_end = d;
 	scope->defaults_end = &d->next;
 }
