@@ -2,6 +2,7 @@
 /* contract.c - layout and checks of ctl, and the wiring a worker is started with */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/io_uring.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -54,6 +55,7 @@ static bool edges_fit(const struct sz_ctl *c)
 
 	for (uint32_t i = 0; i < c->n_edges; i++)
 		if (e[i].from_stage >= c->n_stages || e[i].to_stage >= c->n_stages ||
+		    e[i].overflow > SZ_OVERFLOW_DROP_NEWEST ||
 		    !terminated(e[i].port, sizeof(e[i].port)) || e[i].first_lane > c->n_lanes ||
 		    e[i].n_lanes > c->n_lanes - e[i].first_lane)
 			return false;
@@ -121,7 +123,7 @@ uint32_t sz_wire_put(struct sz_wire_builder *b, const void *bytes, size_t len)
 
 	if (b->error)
 		return 0;
-	if (len > SZ_WIRING_MAX - at - 8) {
+	if (at + 8 > SZ_WIRING_MAX || len > SZ_WIRING_MAX - at - 8) {
 		b->error = -E2BIG;
 		return 0;
 	}
@@ -201,7 +203,8 @@ static bool wiring_is_sane(const struct sz_wiring *w, uint64_t bytes)
 	    w->role > SZ_SINK || w->n_in > SZ_LANES_MAX || w->n_out > SZ_LANES_MAX || w->n_edges > w->n_out ||
 	    !array_fits(w, w->in_at, w->n_in, sizeof(*in)) || !array_fits(w, w->out_at, w->n_out, sizeof(*out)) ||
 	    !array_fits(w, w->edges_at, w->n_edges, sizeof(*edge)) ||
-	    !array_fits(w, w->options_at, w->n_options, sizeof(*option)))
+	    !array_fits(w, w->options_at, w->n_options, sizeof(*option)) ||
+	    (w->ring_params && !array_fits(w, w->ring_params, 1, sizeof(struct io_uring_params))))
 		return false;
 	in = sz_wire_at(w, w->in_at);
 	for (uint32_t i = 0; i < w->n_in; i++)
@@ -219,7 +222,8 @@ static bool wiring_is_sane(const struct sz_wiring *w, uint64_t bytes)
 	option = sz_wire_at(w, w->options_at);
 	for (uint32_t i = 0; i < w->n_options; i++)
 		if (!string_fits(w, option[i].key) || option[i].value < sizeof(*w) || option[i].value >= w->bytes ||
-		    option[i].value_len >= w->bytes - option[i].value)
+		    option[i].value_len >= w->bytes - option[i].value ||
+		    sz_wire_text(w, option[i].value)[option[i].value_len] != 0)
 			return false;
 	return true;
 }
