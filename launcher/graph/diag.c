@@ -12,6 +12,8 @@
 #include "impl.h"
 
 #define SHOWN_CHARS 160 /* of a source line */
+#define CUT_BYTES \
+	700 /* of a source line looked at, each side of the caret; characters have up to 4 */
 
 static const char *const severity_names[] = { "error", "warning", "note" };
 
@@ -281,24 +283,32 @@ static void print_part(FILE *to, const struct shown *s, size_t from, size_t coun
 static void print_line(const struct impl *impl, struct graph_loc loc, FILE *to)
 {
 	struct shown s = { 0 };
-	size_t line_from, line_to, from = 0, count, marks_end;
+	size_t line_from, line_to, cut_from, cut_to, from = 0, count, marks_end;
+	bool before;
 
 	find_line(loc.file, loc.offset, &line_from, &line_to);
+	cut_from = line_from + CUT_BYTES < loc.offset ? loc.offset - CUT_BYTES : line_from;
+	cut_to = loc.offset + CUT_BYTES < line_to ? loc.offset + CUT_BYTES : line_to;
+	while (cut_from > line_from && is_continuation(loc.file->text[cut_from]))
+		cut_from--;
+	while (cut_to < line_to && is_continuation(loc.file->text[cut_to]))
+		cut_to++;
 	/* A secret of one byte is shown as three characters. */
-	s.line = calloc(1, (line_to - line_from) * 3 + 8);
-	s.marks = calloc(1, (line_to - line_from) * 3 + 8);
+	s.line = calloc(1, (cut_to - cut_from) * 3 + 8);
+	s.marks = calloc(1, (cut_to - cut_from) * 3 + 8);
 	if (!s.line || !s.marks)
 		goto out;
-	build_line(impl, loc, line_from, line_to, &s);
+	build_line(impl, loc, cut_from, cut_to, &s);
 	count = s.mark_count;
 	if (count > SHOWN_CHARS) {
 		from = s.caret > SHOWN_CHARS / 2 ? s.caret - SHOWN_CHARS / 2 : 0;
 		count = count - from < SHOWN_CHARS ? count - from : SHOWN_CHARS;
 	}
-	fputs(from ? "..." : "", to);
+	before = from || cut_from > line_from;
+	fputs(before ? "..." : "", to);
 	print_part(to, &s, from, count);
-	fputs(from + count < s.mark_count ? "...\n" : "\n", to);
-	fputs(from ? "   " : "", to);
+	fputs(from + count < s.mark_count || cut_to < line_to ? "...\n" : "\n", to);
+	fputs(before ? "   " : "", to);
 	for (marks_end = from + count; marks_end > from; marks_end--)
 		if (s.marks[marks_end - 1] == '^' || s.marks[marks_end - 1] == '~')
 			break;

@@ -59,8 +59,7 @@ static void split(char *text, size_t size, struct fuzz_files *f)
 			return;
 		*name_end = '\0';
 		text = name_end + 1;
-		f->files[f->count++] =
-			(struct fuzz_file){ mark + 3, text, (size_t)(end - text) };
+		f->files[f->count++] = (struct fuzz_file){ mark + 3, text, (size_t)(end - text) };
 	}
 }
 

@@ -304,6 +304,24 @@ static void test_report(void **state)
 	graph_free(g);
 }
 
+/* Of a long line the part around the caret is shown; secrets in it stay hidden, wherever it is cut. */
+static void test_long_line(void **state)
+{
+	char *text = repeat("source a stdin\nsink z null\na -> m -> z\nstage m map command=x",
+			    " env.A%d=%d password=hunter2hunter2", 100, "\n");
+	struct graph *g = parse(text);
+	char *shown = test_render(g), *line, *rest = shown;
+
+	assert_true(g->error_count > 90);
+	assert_null(strstr(shown, "hunter"));
+	assert_non_null(strstr(shown, "..."));
+	while ((line = strsep(&rest, "\n")))
+		assert_true(strlen(line) < 200);
+	free(shown);
+	graph_free(g);
+	free(text);
+}
+
 static void test_free_nothing(void **state)
 {
 	graph_free(NULL);
@@ -316,7 +334,7 @@ int main(void)
 		cmocka_unit_test(test_names),           cmocka_unit_test(test_plugin_path),
 		cmocka_unit_test(test_no_callbacks),    cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_many_statements), cmocka_unit_test(test_report),
-		cmocka_unit_test(test_free_nothing),
+		cmocka_unit_test(test_free_nothing),    cmocka_unit_test(test_long_line),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
