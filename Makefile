@@ -89,7 +89,36 @@ tests-built: all $(test_programs:%=$B/tests/%)
 
 -include $(patsubst %.c,$B/obj/%.d,$(sort $(all_src)))
 
-.PHONY: all tests-built clean help
+# Tests: cmocka programs, crash and stress programs, scripts against the built programs.
+UNIT_TESTS := $(unit_programs:%=$B/tests/%)
+MORE_TESTS := $(run_programs:%=$B/tests/%)
+SYSTEM_TESTS := $(filter-out tests/system/lib.sh,$(wildcard tests/system/*.sh))
+
+.PHONY: all tests-built demo test check chaos bench lint fuzz install clean help
+demo:
+	@tests/setup.sh build
+	@$(MAKE) --no-print-directory -s -j$$(nproc) all $B/tests/chaos
+	@examples/demo.sh
+
+test:
+	@tests/setup.sh test
+	@$(MAKE) --no-print-directory -s -j$$(nproc) all tests-built
+	@$(MAKE) --no-print-directory -s check
+
+# Sanitizer builds run the programs; the scripts run the optimized build, and with SAN=asan that one.
+check: all tests-built
+ifeq ($(SAN),tsan)
+	@tests/run.sh -o $B/test-logs $(tsan_programs:%=$B/tests/%)
+else
+	@BIN=$(abspath $B/bin) TESTBIN=$(abspath $B/tests) tests/run.sh -o $B/test-logs $(UNIT_TESTS) $(MORE_TESTS) $(SYSTEM_TESTS)
+endif
+
+chaos: all tests-built
+	@BIN=$(abspath $B/bin) TESTBIN=$(abspath $B/tests) tests/system/kills.sh --long
+
+bench: all $(bench_programs:%=$B/tests/%)
+	@BIN=$(abspath $B/bin) TESTBIN=$(abspath $B/tests) tests/bench/bench.sh
+
 clean:
 	rm -rf build
 

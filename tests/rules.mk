@@ -21,3 +21,18 @@ $(basename $(3))_cflags := $$(unit_$(2)_cflags)
 endef
 $(foreach f,$(unit_src),$(eval $(call unit_rule,$(notdir $(patsubst %/,%,$(dir $f)))-$(basename $(notdir $f)),$(notdir $(patsubst %/,%,$(dir $f))),$f)))
 test_programs += $(unit_programs)
+
+# The kill runs (tests/system/*.sh use it, and `make chaos`).
+test_programs += chaos
+chaos_src := tests/system/chaos.c
+
+# Programs that `make check` runs beside the unit tests; those of tests/stress run under ThreadSanitizer too.
+stress_programs := $(basename $(notdir $(wildcard tests/stress/stress_*.c)))
+$(foreach p,$(stress_programs),$(eval $(p)_src := tests/stress/$(p).c)$(eval $(p)_libs := -lpthread))
+crash_programs := $(basename $(notdir $(wildcard tests/crash/test_*.c)))
+$(foreach p,$(crash_programs),$(eval $(p)_src := tests/crash/$(p).c tests/crash/step.c)$(eval $(p)_libs := -lcmocka))
+run_programs := $(stress_programs) $(crash_programs)
+tsan_programs := stress_lane
+bench_programs := $(basename $(notdir $(wildcard tests/bench/*.c)))
+$(foreach p,$(bench_programs),$(eval $(p)_src := tests/bench/$(p).c))
+test_programs += $(run_programs) $(bench_programs)
