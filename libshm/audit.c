@@ -139,10 +139,10 @@ static void worker_statistics(struct sz_view *view, uint32_t w, uint32_t k,
 		odd = i;
 		break;
 	}
-	c->what = "the ledger's counters = the published counters";
+	c->what = "the ledger's counters = the statistics";
 	c->left_name = o->desc[odd].name;
 	c->left = o->values[odd];
-	term(c, "published", o->published[odd]);
+	term(c, "statistics", o->published[odd]);
 	c->slack = settled ? 0 : UINT64_MAX / 2;
 }
 

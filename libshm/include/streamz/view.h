@@ -167,7 +167,7 @@ enum sz_audit_kind {
 	SZ_AUDIT_LANE,      /* a lane: published = consumed + fill, fill counted record by record */
 	SZ_AUDIT_TAIL,      /* a lane: the ledger's tail = the published tail */
 	SZ_AUDIT_HEAD,      /* a lane: the ledger's head = the published head */
-	SZ_AUDIT_STATISTICS, /* a worker: the ledger's counters = the published counters */
+	SZ_AUDIT_STATISTICS, /* a worker: the ledger's counters = the statistics */
 	SZ_AUDIT_KINDS
 };
 

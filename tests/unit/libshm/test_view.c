@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -136,14 +137,14 @@ static void make_ctl(struct fake *f)
 	memcpy(SZ_CTL_LANES(f->ctl), lanes, sizeof(lanes));
 	for (uint32_t i = 0; i < WORKERS; i++)
 		SZ_CTL_WORKERS(f->ctl)
-		[i] = (struct sz_ctl_worker){
-			.stage = i == 0  ? 0
-				 : i < 3 ? 1
-					 : i - 1,
-			.number = i == 2,
-			.state = SZ_W_STOPPED,
-			.generation = 1,
-		};
+	[i] = (struct sz_ctl_worker){
+		.stage = i == 0  ? 0
+			 : i < 3 ? 1
+				 : i - 1,
+		.number = i == 2,
+		.state = SZ_W_STOPPED,
+		.generation = 1,
+	};
 }
 
 static void make_worker(struct fake *f, uint32_t w)
@@ -811,6 +812,90 @@ static void test_corrupt_lane(void **state)
 	}
 }
 
+/* Any words of any object are any numbers: whatever the view says of it, it says it. */
+
+struct image {
+	uint32_t *map, *saved;
+	size_t words;
+};
+
+static struct image image_of(struct fake *f, enum sz_object kind, uint32_t index)
+{
+	char name[SZ_OBJECT_NAME_MAX];
+	struct image m = { NULL, NULL, 0 };
+	struct stat st;
+	int fd;
+
+	assert_int_equal(sz_object_name(name, f->name, getuid(), kind, index), 0);
+	fd = sz_object_open(name, 1);
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	m.words = (size_t)st.st_size / sizeof(*m.map);
+	m.map = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(m.map, MAP_FAILED);
+	close(fd);
+	m.saved = malloc((size_t)st.st_size);
+	assert_non_null(m.saved);
+	memcpy(m.saved, m.map, (size_t)st.st_size);
+	return m;
+}
+
+static uint32_t draw(uint64_t *seed)
+{
+	*seed = *seed * 6364136223846793005u + 1442695040888963407u;
+	return (uint32_t)(*seed >> 33);
+}
+
+/* Mostly words that mean something, and mostly near to what they were. */
+static void disturb(struct image *m, uint64_t *seed)
+{
+	size_t at = draw(seed) % (draw(seed) % 2 ? m->words : 128);
+	uint32_t *word = &m->map[at];
+
+	switch (draw(seed) % 4) {
+	case 0: *word = draw(seed) << 1 | (draw(seed) & 1); break;
+	case 1: *word ^= 1u << draw(seed) % 32; break;
+	case 2: *word += draw(seed) % 17 - 8; break;
+	default: *word = UINT32_MAX;
+	}
+}
+
+static void test_noise(void **state)
+{
+	struct fake *f = *state;
+	struct image m[1 + 2 * WORKERS + LANES];
+	uint64_t seed = 1;
+	size_t n = 0;
+
+	m[n++] = image_of(f, SZ_OBJ_CTL, 0);
+	for (uint32_t i = 0; i < WORKERS; i++) {
+		m[n++] = image_of(f, SZ_OBJ_PAGE, i);
+		m[n++] = image_of(f, SZ_OBJ_STATS, i);
+	}
+	for (uint32_t i = 0; i < LANES; i++)
+		m[n++] = image_of(f, SZ_OBJ_LANE, i);
+	for (int round = 0; round < 1500; round++) {
+		struct sz_audit_result r;
+		struct sz_view *v;
+
+		for (uint32_t k = draw(&seed) % 4; k < 4; k++)
+			disturb(&m[draw(&seed) % n], &seed);
+		sz_audit(f->view, NULL, NULL, &r);              /* attached before it happened */
+		if (sz_view_open(f->name, getuid(), &v) == 0) { /* and after */
+			sz_view_records_held(v);
+			sz_audit(v, NULL, NULL, &r);
+			sz_view_close(v);
+		}
+		for (size_t i = 0; i < n; i++)
+			memcpy(m[i].map, m[i].saved, m[i].words * sizeof(*m[i].map));
+	}
+	assert_int_equal(audit(f).failures, 0);
+	while (n--) {
+		munmap(m[n].map, m[n].words * sizeof(*m[n].map));
+		free(m[n].saved);
+	}
+}
+
 static void test_open_errors(void **state)
 {
 	struct sz_view *v;
@@ -848,6 +933,7 @@ int main(void)
 		T(test_corrupt_statistics),
 		T(test_corrupt_page),
 		T(test_corrupt_lane),
+		T(test_noise),
 		cmocka_unit_test(test_open_errors),
 	};
 
