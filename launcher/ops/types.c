@@ -197,7 +197,7 @@ static void bound(const struct sz_option *o, int64_t n, char *buf, size_t size)
 	case SZ_OPT_TIME:
 	case SZ_OPT_BACKOFF: sz_format_time((uint64_t)n, buf, size); break;
 	case SZ_OPT_PERCENT: snprintf(buf, size, "%g%%", (double)n / 1000); break;
-	case SZ_OPT_RATE: snprintf(buf, size, "%g/s", (double)n / 1000); break;
+	case SZ_OPT_RATE: snprintf(buf, size, "%.12g/s", (double)n / 1000); break;
 	default: snprintf(buf, size, "%" PRId64, n);
 	}
 }
@@ -207,7 +207,10 @@ char *option_range(const struct sz_option *o, char *buf, size_t size)
 	char low[40], high[40];
 
 	buf[0] = 0;
-	if ((o->min == 0 && o->max == 0) || (o->min == INT64_MIN && o->max == INT64_MAX))
+	/* Not to be negative goes without saying. */
+	if (o->min == 0 && (o->max == 0 || o->max == INT64_MAX))
+		return buf;
+	if (o->min == INT64_MIN && o->max == INT64_MAX)
 		return buf;
 	bound(o, o->min, low, sizeof(low));
 	bound(o, o->max, high, sizeof(high));

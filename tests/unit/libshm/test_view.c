@@ -177,7 +177,7 @@ static void make_lane(struct fake *f, uint32_t i)
 {
 	int fd = create(f, SZ_OBJ_LANE, i, SZ_LANE_DATA_AT + CAP);
 	struct sz_lane *tx = &f->producer[i], *rx = &f->consumer[i];
-	struct sz_record r;
+	struct sz_record r = { .len = 0 };
 
 	assert_int_equal(sz_lane_format(fd, i, CAP, CAP, UINT64_MAX, MAX_RECORD, START), 0);
 	assert_int_equal(sz_lane_attach(tx, fd, SZ_LANE_PRODUCER), 0);
