@@ -173,6 +173,7 @@ static int check_wiring(struct plan *p, struct plan_stage *s)
 
 	if (b) {
 		plan_wire_stage(p, s, b);
+		sz_wire_head(b)->generation = p->resuming; /* it has lived: sz_plan_resuming() */
 		fd = sz_wire_finish(b);
 	}
 	sz_wire_free(b);

@@ -37,8 +37,8 @@ static void line(const char *severity, const char *format, va_list args)
 	size_t used;
 	int n;
 
-	used = (size_t)snprintf(text, sizeof(text), "%sstreamz-launch: %s",
-				status_shown ? "\r\033[K" : "", severity);
+	used = (size_t)snprintf(text, sizeof(text), "%s%s%s", status_shown ? "\r\033[K" : "",
+				severity ? "streamz-launch: " : "", severity ? severity : "");
 	n = vsnprintf(text + used, sizeof(text) - used - 1, format, args);
 	if (n < 0)
 		return;
@@ -70,6 +70,12 @@ void log_say(const char *format, ...)
 {
 	if (current >= LOG_NORMAL)
 		LINE("", format);
+}
+
+void log_plain(const char *format, ...)
+{
+	if (current >= LOG_NORMAL)
+		LINE(NULL, format);
 }
 
 void log_verbose(const char *format, ...)

@@ -23,6 +23,9 @@ void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_verbose(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* As log_say() without a prefix, for tables. */
+void log_plain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /* Show a line that the next message erases; NULL or "" takes it away. Only for terminals. */
 void log_status(const char *line);
 

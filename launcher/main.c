@@ -247,14 +247,20 @@ static int run(const struct arguments *a, const struct plan *plan)
 static int launch(const struct arguments *a, struct catalog *catalog)
 {
 	struct graph *graph;
+	enum pipeline_found found = FOUND_NOTHING;
 	struct plan *plan = NULL;
 	int rc = 0;
 
 	graph = read_graph(a, catalog, &rc);
 	if (!graph)
 		return rc;
-	if (!graph->error_count) {
-		plan = plan_make(graph, catalog, a->one_line ? "-e" : a->file, a->one_line);
+	if (!graph->error_count && !a->one_line && !a->check)
+		found = pipeline_look(graph->name, geteuid());
+	if (found == FOUND_LIVE) {
+		rc = EXIT_WRONG;
+	} else if (!graph->error_count) {
+		plan = plan_make(graph, catalog, a->one_line ? "-e" : a->file, a->one_line,
+				 found == FOUND_DEAD && !a->fresh);
 		rc = plan ? 0 : EXIT_SYSTEM;
 	}
 	if (plan && !graph->error_count && a->check)

@@ -78,8 +78,7 @@ static void unmap_ctl(struct pipeline *p)
 	p->ctl = NULL;
 }
 
-/* Somebody alive holds the name: say who. */
-static int refuse_live(const char *name, int fd)
+int pipeline_refuse_live(const char *name, int fd)
 {
 	struct sz_ctl *ctl = mmap(NULL, sizeof(*ctl), PROT_READ, MAP_SHARED, fd, 0);
 	struct stat st;
@@ -115,7 +114,7 @@ static int claim_name(struct pipeline *p, const char *name, bool *created)
 			return refuse_system(name, fd);
 		rc = sz_object_lock(fd);
 		if (rc == -EAGAIN) {
-			rc = refuse_live(p->plan->name, fd);
+			rc = pipeline_refuse_live(p->plan->name, fd);
 			close(fd);
 			return rc;
 		}
@@ -165,10 +164,10 @@ static void fill_ctl(struct pipeline *p)
 	}
 	for (uint32_t i = 0; i < plan->n_workers; i++)
 		SZ_CTL_WORKERS(c)
-		[i] = (struct sz_ctl_worker){
-			.stage = plan->workers[i].stage,
-			.number = plan->workers[i].number,
-		};
+	[i] = (struct sz_ctl_worker){
+		.stage = plan->workers[i].stage,
+		.number = plan->workers[i].number,
+	};
 	for (uint32_t i = 0; i < plan->n_edges; i++) {
 		const struct plan_edge *e = &plan->edges[i];
 		struct sz_ctl_edge *to = &SZ_CTL_EDGES(c)[i];

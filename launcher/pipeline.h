@@ -98,6 +98,9 @@ int pipeline_open(struct pipeline *p, const struct plan *plan, enum left_over le
 /* Let go of everything; @remove: and remove the objects. */
 void pipeline_close(struct pipeline *p, bool remove);
 
+/* Say that a living launcher holds the name; @fd is its ctl. Return: the exit status. */
+int pipeline_refuse_live(const char *name, int fd);
+
 /* Map a worker's page, or a lane's ends, from their descriptors. 0, -EBADMSG, -errno. */
 int worker_map(struct worker *w);
 int lane_map(struct lane *l);
@@ -106,6 +109,17 @@ void pipeline_set_state(struct pipeline *p, enum sz_pipeline_state state);
 const char *worker_name(const struct worker *w);
 
 /* resume.c */
+
+/*
+ * Is there a pipeline of that name? A look only, before the name is claimed: another launcher may be faster. That one
+ * is running is said.
+ */
+enum pipeline_found {
+	FOUND_NOTHING,
+	FOUND_DEAD, /* and resumable */
+	FOUND_LIVE
+};
+enum pipeline_found pipeline_look(const char *name, unsigned uid);
 
 /* ctl of a dead run is mapped and locked: may it be resumed? Opens its objects. 0 or the exit status. */
 int pipeline_resume(struct pipeline *p);

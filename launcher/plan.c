@@ -537,7 +537,7 @@ void plan_wire_stage(const struct plan *p, const struct plan_stage *s, struct sz
 }
 
 struct plan *plan_make(struct graph *graph, const struct catalog *catalog, const char *file,
-		       bool one_line)
+		       bool one_line, bool resuming)
 {
 	struct plan *p = calloc(1, sizeof(*p));
 
@@ -547,6 +547,7 @@ struct plan *plan_make(struct graph *graph, const struct catalog *catalog, const
 	p->name = graph->name;
 	p->file = file;
 	p->one_line = one_line;
+	p->resuming = resuming;
 	plan_topology(p, catalog);
 	plan_record_sizes(p);
 	plan_compare_claims(p);

@@ -92,6 +92,7 @@ struct plan {
 	const char *name, *file;
 	struct graph *graph;
 	bool one_line;
+	bool resuming; /* a dead run of that name is there: stages are asked what they need to go on */
 	struct plan_stage *stages;
 	struct plan_edge *edges;
 	struct plan_worker *workers;
@@ -109,11 +110,13 @@ struct plan {
  * plan_make() - plan a graph that parsed without errors
  * @graph:	mistakes found while planning are reported to it; must outlive the plan
  * @file:	its name, for people
+ * @one_line:	it comes from -e
+ * @resuming:	the plan is for taking up a dead run
  *
  * Return: the plan, which counts only if graph->error_count is 0.
  */
 struct plan *plan_make(struct graph *graph, const struct catalog *catalog, const char *file,
-		       bool one_line);
+		       bool one_line, bool resuming);
 void plan_free(struct plan *p);
 
 /* Zeroed memory that lives as long as the plan. Ends the program if there is none: nothing has been started yet. */

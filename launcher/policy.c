@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 
 /* Killed from outside again and again, perhaps for want of memory: slow down, but stay near. */
-#define KILLED_WAIT_MAX_NS NS_PER_S
+#define KILLED_WAIT_MAX_NS (40 * NS_PER_MS)
 /* A life that lasted so long was a good one even if it had nothing to do. */
 #define LONG_LIFE_NS (10 * NS_PER_S)
 

@@ -210,12 +210,12 @@ static void text_row(const struct report *r, uint32_t stage, int width)
 	struct sums sum = add_up(r, stage);
 	char in[32], out[32];
 
-	log_say("%-*s %12" PRIu64 " %10s %12" PRIu64 " %10s %9" PRIu64 " %8" PRIu64 " %8" PRIu64
-		" %11.0f",
-		width, s->name, sum.records_in, human_bytes(sum.bytes_in, in, sizeof(in)),
-		sum.records_out, human_bytes(sum.bytes_out, out, sizeof(out)),
-		sum.dropped_newest + sum.dropped_detached, sum.failed, sum.restarts,
-		(double)sum.records_now / elapsed(r));
+	log_plain("%-*s %12" PRIu64 " %10s %12" PRIu64 " %10s %9" PRIu64 " %8" PRIu64 " %8" PRIu64
+		  " %11.0f",
+		  width, s->name, sum.records_in, human_bytes(sum.bytes_in, in, sizeof(in)),
+		  sum.records_out, human_bytes(sum.bytes_out, out, sizeof(out)),
+		  sum.dropped_newest + sum.dropped_detached, sum.failed, sum.restarts,
+		  (double)sum.records_now / elapsed(r));
 }
 
 void report_text(const struct report *r, const struct report_audit *audit)
@@ -230,19 +230,19 @@ void report_text(const struct report *r, const struct report_audit *audit)
 
 		width = n > width ? n : width;
 	}
-	log_say("%-*s %12s %10s %12s %10s %9s %8s %8s %11s", width, "stage", "records in",
-		"bytes in", "records out", "bytes out", "dropped", "failed", "restarts",
-		"records/s");
+	log_plain("%-*s %12s %10s %12s %10s %9s %8s %8s %11s", width, "stage", "records in",
+		  "bytes in", "records out", "bytes out", "dropped", "failed", "restarts",
+		  "records/s");
 	for (uint32_t i = 0; i < r->view->ctl->n_stages; i++)
 		text_row(r, i, width);
 	human_time(elapsed(r), time, sizeof(time));
 	if (!audit->done)
-		log_say("elapsed %s; audit: not made", time);
+		log_plain("elapsed %s; audit: not made", time);
 	else if (audit->failures)
-		log_say("elapsed %s; audit: %u of %u checks do not hold", time, audit->failures,
-			audit->checks);
+		log_plain("elapsed %s; audit: %u of %u checks do not hold", time, audit->failures,
+			  audit->checks);
 	else
-		log_say("elapsed %s; audit: clean, %u checks", time, audit->checks);
+		log_plain("elapsed %s; audit: clean, %u checks", time, audit->checks);
 }
 
 static json_t *json_row(const struct report *r, uint32_t stage)

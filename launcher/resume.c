@@ -54,6 +54,35 @@ uint64_t pipeline_left_records(const char *name, unsigned uid)
 	return sum;
 }
 
+enum pipeline_found pipeline_look(const char *name, unsigned uid)
+{
+	enum pipeline_found found = FOUND_NOTHING;
+	struct sz_ctl *ctl = MAP_FAILED;
+	char object[SZ_OBJECT_NAME_MAX];
+	struct stat st;
+	int fd;
+
+	if (sz_object_name(object, name, uid, SZ_OBJ_CTL, 0))
+		return FOUND_NOTHING;
+	fd = sz_object_open(object, 0);
+	if (fd < 0)
+		return FOUND_NOTHING;
+	if (sz_object_is_live(fd) == 1) {
+		pipeline_refuse_live(name, fd);
+		found = FOUND_LIVE;
+	} else if (fstat(fd, &st) == 0 && st.st_size > 0) {
+		ctl = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+	}
+	if (ctl != MAP_FAILED) {
+		if (sz_ctl_check(ctl, (uint64_t)st.st_size) == 0 && ctl->state != SZ_P_CREATING &&
+		    ctl->state != SZ_P_ENDED)
+			found = FOUND_DEAD;
+		munmap(ctl, (size_t)st.st_size);
+	}
+	close(fd);
+	return found;
+}
+
 static int refuse_broken(const struct pipeline *p, const char *object, int rc)
 {
 	log_error("%s of the dead pipeline \"%s\": %s: it cannot be resumed; give up what it holds "
@@ -121,9 +150,9 @@ static int check_worker(struct pipeline *p, struct worker *w)
 		return refuse_broken(p, "the stage page", rc);
 	if (w->page.h.worker_index != w->index || w->page.h.n_in != want->n_in ||
 	    w->page.h.n_out != want->n_out || w->page.h.n_counters != want->n_counters ||
-	    w->page.h.object_bytes != w->plan->page_bytes ||
 	    w->page.h.journal_bytes != ((want->journal_bytes + 7) & ~7ull) ||
-	    w->page.h.arena_bytes != want->arena_bytes ||
+	    /* 0 of a stage that was asked how to go on: what there is has to do. */
+	    (want->arena_bytes && w->page.h.arena_bytes != want->arena_bytes) ||
 	    w->page.h.state_bytes != ((want->state_bytes + 7) & ~7u))
 		return refuse_changed(p, "stage", worker_name(w), "other memory");
 	rc = sz_stats_attach(&stats, w->stats_fd, 0);

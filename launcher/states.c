@@ -264,7 +264,7 @@ static void judge(struct supervisor *s, struct worker *w)
 
 static void helper_ended(struct supervisor *s, struct worker *w)
 {
-	char text[120];
+	char text[120], reason[200];
 	int status = 0;
 
 	if (waitpid(w->helper, &status, WNOHANG) != w->helper)
@@ -275,12 +275,16 @@ static void helper_ended(struct supervisor *s, struct worker *w)
 		judge(s, w);
 		return;
 	}
-	if (++w->recovery_tries < RECOVERY_TRIES) {
+	/* Killed from outside, it is run again as often as it takes; it may be killed anywhere. */
+	if (!(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL))
+		w->recovery_tries++;
+	if (w->recovery_tries < RECOVERY_TRIES) {
 		w->due_ns = clock_ns(CLOCK_MONOTONIC) + GROUP_POLL_NS;
 		return;
 	}
 	program_status_text(status, text, sizeof(text));
-	give_up(s, w, WIFEXITED(status) ? "it cannot be recovered" : text);
+	snprintf(reason, sizeof(reason), "it cannot be recovered: its recovery %s", text);
+	give_up(s, w, reason);
 }
 
 /* Lanes */
