@@ -82,7 +82,8 @@ static int nothing_lost(const struct sz_view *v)
 	if (broken)
 		say("%s: %u of its objects are missing or broken, what they held is unknown",
 		    v->ctl->pipeline, broken);
-	if (v->ctl->graph[0])
+	/* "-e": from the command line, under a name that will not come again. */
+	if (v->ctl->graph[0] && v->ctl->graph[0] != '-')
 		say("to go on: streamz-launch --resume %s", v->ctl->graph);
 	say("to lose it: streamz rm --force %s", v->ctl->pipeline);
 	return EXIT_NO;
