@@ -43,6 +43,31 @@ uint32_t sz_max_out(const struct sz_stage *s)
 	return s->wiring->max_out;
 }
 
+uint32_t sz_input(const struct sz_stage *s)
+{
+	SZ_ASSERT(s->current);
+	return s->current_in;
+}
+
+uint32_t sz_input_count(const struct sz_stage *s)
+{
+	return s->n_in;
+}
+
+const char *sz_input_stage(const struct sz_stage *s, uint32_t input)
+{
+	const struct sz_wire_lane *wires = sz_wire_at(s->wiring, s->wiring->in_at);
+
+	SZ_ASSERT(input < s->n_in);
+	return sz_wire_text(s->wiring, wires[input].peer);
+}
+
+bool sz_input_ended(const struct sz_stage *s, uint32_t input)
+{
+	SZ_ASSERT(input < s->n_in);
+	return s->in_ended[input];
+}
+
 bool sz_first_life(const struct sz_stage *s)
 {
 	return s->first_life;
@@ -182,6 +207,12 @@ void sz_io_sync(struct sz_stage *s, uint32_t request, int fd, unsigned flags)
 {
 	check_request(s, request);
 	sz_io_queue(&s->io, request, SZ_IO_SYNC, fd, NULL, 0, 0, flags);
+}
+
+void sz_io_poll(struct sz_stage *s, uint32_t request, int fd, short events, unsigned flags)
+{
+	check_request(s, request);
+	sz_io_queue(&s->io, request, SZ_IO_POLL, fd, NULL, (uint16_t)events, 0, flags);
 }
 
 void sz_io_cancel(struct sz_stage *s, uint32_t request)

@@ -165,10 +165,11 @@ int sz_rt_attach(struct sz_stage *s, const struct sz_stage_ops *ops, const struc
 	if (rc)
 		return rc;
 	s->private_area = calloc(1, ops->private_bytes + 1);
-	s->in_ended = calloc(w->n_in + 1, sizeof(*s->in_ended));
+	s->in_ended = calloc(2 * w->n_in + 1, sizeof(*s->in_ended));
 	s->out_changed = calloc(2 * (w->n_out + w->n_in) + 1, 1);
 	if (!s->private_area || !s->in_ended || !s->out_changed)
 		return -ENOMEM;
+	s->in_skipped = s->in_ended + w->n_in;
 	s->in_changed = s->out_changed + w->n_out;
 	s->out_unwoken = s->in_changed + w->n_in;
 	s->in_unwoken = s->out_unwoken + w->n_out;

@@ -78,6 +78,25 @@ static bool take_room(struct sz_stage *s, uint64_t bytes, uint64_t records)
 	return true;
 }
 
+/* Room on every blocking edge of one port? */
+static bool port_room(struct sz_stage *s, uint32_t port, uint64_t bytes)
+{
+	const struct sz_port_edges *p = &s->port[port];
+	bool room = true;
+
+	for (uint32_t i = 0; i < p->count; i++) {
+		struct sz_edge *e = s->by_port[p->first + i];
+		int rc = blocks(e) ? sz_lane_room(e->lane, bytes, 1) : 1;
+
+		if (rc < 0)
+			sz_ring_bell(s);
+		e->starved = rc != 1 && blocks(e);
+		room &= !e->starved;
+	}
+	s->waiting.room |= !room;
+	return room;
+}
+
 bool sz_room_for_call(struct sz_stage *s, uint32_t len)
 {
 	uint32_t emits = s->ops->emits;
@@ -85,6 +104,8 @@ bool sz_room_for_call(struct sz_stage *s, uint32_t len)
 
 	if (s->n_edges == 0)
 		return true;
+	if (emits == SZ_EMITS_IF_ROOM) /* an envelope always has its room */
+		return !s->failed_port || port_room(s, s->failed_port, s->fail_space);
 	if (emits == SZ_EMITS_INPUT) {
 		emits = 1;
 		space = sz_record_space(len);
@@ -97,6 +118,11 @@ bool sz_room_for_call(struct sz_stage *s, uint32_t len)
 bool sz_can_emit(struct sz_stage *s, uint32_t len)
 {
 	return s->n_edges == 0 || take_room(s, sz_record_space(len), 1);
+}
+
+bool sz_can_emit_on(struct sz_stage *s, uint32_t port, uint32_t len)
+{
+	return port_room(s, port, sz_record_space(len));
 }
 
 bool sz_wired(const struct sz_stage *s, uint32_t port)

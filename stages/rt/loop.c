@@ -119,12 +119,14 @@ static bool timer(struct sz_stage *s)
 {
 	uint64_t due = s->ledger.next->timer_ns;
 
+	s->tick_due = false;
 	if (!due)
 		return false;
 	if (due > s->now_ns) {
 		sz_wait_until(s, due);
 		return false;
 	}
+	s->tick_due = true;
 	if (!sz_room_for_call(s, s->wiring->max_out))
 		return false;
 	s->ledger.next->timer_ns = 0;
@@ -132,6 +134,8 @@ static bool timer(struct sz_stage *s)
 	int rc = s->ops->tick(s);
 	if (rc == SZ_AGAIN || rc == SZ_WAIT)
 		s->ledger.next->timer_ns = due; /* not finished */
+	else
+		s->tick_due = false;
 	return outcome(s, rc, "tick");
 }
 
@@ -176,6 +180,7 @@ static bool take_batch(struct sz_stage *s, struct sz_lane *lane, uint32_t index,
 
 	sz_store_relaxed(&words->lane, index);
 	s->current = &r;
+	s->current_in = index;
 	while (n < s->batch_limit && lane->pos - start < bytes_limit) {
 		int got = sz_lane_peek(lane, &r);
 
@@ -194,7 +199,7 @@ static bool take_batch(struct sz_stage *s, struct sz_lane *lane, uint32_t index,
 		s->emit_time_ns = r.time_ns;
 		rc = s->ops->record(s, &r);
 		if (sz_unlikely(rc != SZ_OK)) {
-			if (rc == SZ_AGAIN || rc == SZ_WAIT)
+			if (rc == SZ_AGAIN || rc == SZ_WAIT || rc == SZ_SKIP)
 				break;
 			if (rc < 0) {
 				sz_fail_current(s, -rc);
@@ -217,6 +222,7 @@ static bool take_batch(struct sz_stage *s, struct sz_lane *lane, uint32_t index,
 	s->done |= rc == SZ_DONE;
 	if (rc == SZ_WAIT)
 		s->waiting.io = true;
+	s->in_skipped[index] = rc == SZ_SKIP;
 	again |= rc == SZ_AGAIN;
 	s->dirty |= n > 0 || again;
 	return n > 0 || again;
@@ -224,8 +230,9 @@ static bool take_batch(struct sz_stage *s, struct sz_lane *lane, uint32_t index,
 
 static bool take_input(struct sz_stage *s)
 {
-	bool progress = false, all_ended = true;
+	bool progress = false, all_ended = true, any_ended = false, any_skipped = false;
 
+	memset(s->in_skipped, 0, s->n_in * sizeof(*s->in_skipped));
 	for (uint32_t k = 0; k < s->n_in && !progress; k++) {
 		uint32_t i = (s->next_in + k) % s->n_in, taken = 0;
 		struct sz_record probe;
@@ -236,7 +243,8 @@ static bool take_input(struct sz_stage *s)
 		if (progress)
 			s->next_in = i + 1; /* fair turns */
 		else if (sz_lane_peek(&s->in[i], &probe) == 0 && sz_lane_ended(&s->in[i]))
-			s->in_ended[i] = true;
+			s->in_ended[i] = any_ended = true;
+		any_skipped |= s->in_skipped[i];
 		if (s->waiting.room || s->waiting.io)
 			break;
 	}
@@ -246,7 +254,8 @@ static bool take_input(struct sz_stage *s)
 		s->done = true;
 	if (!progress && !all_ended && !s->waiting.room && !s->waiting.io)
 		s->waiting.input = true;
-	return progress || all_ended;
+	/* What was skipped may have waited for the input that has just ended. */
+	return progress || all_ended || (any_ended && any_skipped);
 }
 
 /* The batch grows while turns are short and full, and shrinks when they are long. */
@@ -272,6 +281,8 @@ static bool running(struct sz_stage *s)
 		s->done |= rc == SZ_DONE;
 		if (rc == SZ_OK)
 			s->dirty = progress = true;
+		if (rc == SZ_WAIT)
+			s->waiting.io = true;
 	}
 
 	/* Nobody wants what this stage makes: as with head, that is a reason to end, not a failure. */
@@ -318,7 +329,7 @@ enum sz_turn sz_rt_turn(struct sz_stage *s)
 		progress |= completions(s);
 	if (s->ops->tick && run_state(s) == SZ_RUN_RUNNING)
 		progress |= timer(s);
-	if (run_state(s) == SZ_RUN_RUNNING)
+	if (run_state(s) == SZ_RUN_RUNNING && !s->tick_due)
 		progress |= running(s);
 	else if (run_state(s) == SZ_RUN_FINISHING)
 		progress |= finishing(s);

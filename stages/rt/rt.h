@@ -40,7 +40,7 @@ struct sz_port_edges {
 
 /* What a turn that made no progress waits for. */
 struct sz_waiting {
-	bool input;	   /* records on any input */
+	bool input;	   /* records on any input but the skipped ones */
 	bool io;	   /* a completion */
 	bool room;	   /* every blocking output needs room: watch those that lack it */
 	uint64_t until_ns; /* CLOCK_REALTIME, 0: none */
@@ -59,7 +59,7 @@ struct sz_stage {
 
 	struct sz_lane *in;
 	uint32_t n_in, next_in;
-	bool *in_ended;
+	bool *in_ended, *in_skipped;
 	struct sz_lane *out;
 	uint32_t n_out;
 	struct sz_edge *edges;
@@ -74,6 +74,8 @@ struct sz_stage {
 	uint64_t fail_space;		   /* what one envelope takes */
 	uint32_t batch_limit;
 	bool draining, first_life, dirty, done;
+	bool tick_due;	  /* a tick is due or unfinished: no input before it */
+	uint32_t current_in; /* input of the record being handled */
 	struct sz_waiting waiting;
 	char error_text[256];
 	const struct sz_record *current;

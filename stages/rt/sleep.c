@@ -142,7 +142,7 @@ static struct sz_wait_word wait_word(const struct sz_lane *lane)
 static bool lanes_moved(const struct sz_stage *s)
 {
 	for (uint32_t i = 0; s->waiting.input && i < s->n_in; i++)
-		if (!s->in_ended[i] && moved(&s->in[i]))
+		if (!s->in_ended[i] && !s->in_skipped[i] && moved(&s->in[i]))
 			return true;
 	for (uint32_t i = 0; s->waiting.room && i < s->n_edges; i++)
 		if (s->edges[i].starved && moved(s->edges[i].lane))
@@ -195,7 +195,7 @@ static void wait_lanes(struct sz_stage *s)
 
 	words[n++] = (struct sz_wait_word){ &attention_word, attention_seen };
 	for (uint32_t i = 0; s->waiting.input && i < s->n_in && n < SZ_WAIT_MAX; i++) {
-		if (s->in_ended[i])
+		if (s->in_ended[i] || s->in_skipped[i])
 			continue;
 		sz_lane_park(&s->in[i]);
 		words[n++] = wait_word(&s->in[i]);

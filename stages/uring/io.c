@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* io.c - the two engines; invariants are in io.h */
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>
@@ -87,6 +88,7 @@ static int prepare(struct sz_io *io, uint32_t i)
 	case SZ_IO_READ: io_uring_prep_read(sqe, r->fd, r->buf, r->len, r->offset); break;
 	case SZ_IO_WRITE: io_uring_prep_write(sqe, r->fd, r->buf, r->len, r->offset); break;
 	case SZ_IO_SYNC: io_uring_prep_fsync(sqe, r->fd, IORING_FSYNC_DATASYNC); break;
+	case SZ_IO_POLL: io_uring_prep_poll_add(sqe, r->fd, r->len); break;
 	case SZ_IO_NONE: return -EINVAL;
 	}
 	sqe->user_data = user_data(io, i);
@@ -150,14 +152,53 @@ static int next_uring(struct sz_io *io, uint32_t *request, int *result)
 
 /*
  * Plain system calls. Files are read and written at once; a pipe, terminal or socket when poll says that it would not
- * block. What it cannot promise stands in docs/RECOVERY.md.
+ * block; a pipe that is ready takes PIPE_BUF bytes without blocking, more of them only perhaps. What this engine cannot
+ * promise stands in docs/RECOVERY.md.
  */
+
+static short poll_events(const struct sz_io_request *r)
+{
+	if (r->op == SZ_IO_POLL)
+		return (short)r->len;
+	return r->op == SZ_IO_READ ? POLLIN : POLLOUT;
+}
 
 static bool would_block(const struct sz_io_request *r)
 {
-	struct pollfd p = { .fd = r->fd, .events = r->op == SZ_IO_READ ? POLLIN : POLLOUT };
+	struct pollfd p = { .fd = r->fd, .events = poll_events(r) };
+	bool polled = r->op == SZ_IO_POLL || (r->offset == SZ_IO_AT_OWN_POSITION && r->op != SZ_IO_SYNC);
 
-	return r->offset == SZ_IO_AT_OWN_POSITION && r->op != SZ_IO_SYNC && poll(&p, 1, 0) == 0;
+	return polled && poll(&p, 1, 0) == 0;
+}
+
+static ssize_t ready_events(const struct sz_io_request *r)
+{
+	struct pollfd p = { .fd = r->fd, .events = poll_events(r) };
+	int n = poll(&p, 1, 0);
+
+	return n < 0 ? n : p.revents;
+}
+
+static ssize_t write_stream(const struct sz_io_request *r)
+{
+	const struct pollfd ask = { .fd = r->fd, .events = POLLOUT };
+	uint32_t done = 0;
+
+	do {
+		struct pollfd p = ask;
+		uint32_t len = r->len - done < PIPE_BUF ? r->len - done : PIPE_BUF;
+		ssize_t n;
+
+		if (done && poll(&p, 1, 0) <= 0)
+			break;
+		n = write(r->fd, (const uint8_t *)r->buf + done, len);
+		if (n < 0)
+			return done ? (ssize_t)done : n; /* what went wrong the next write tells */
+		if (n == 0)
+			break;
+		done += (uint32_t)n;
+	} while (done < r->len);
+	return done;
 }
 
 static ssize_t call(const struct sz_io_request *r)
@@ -168,8 +209,9 @@ static ssize_t call(const struct sz_io_request *r)
 	case SZ_IO_READ:
 		return own ? read(r->fd, r->buf, r->len) : pread(r->fd, r->buf, r->len, (off_t)r->offset);
 	case SZ_IO_WRITE:
-		return own ? write(r->fd, r->buf, r->len) : pwrite(r->fd, r->buf, r->len, (off_t)r->offset);
+		return own ? write_stream(r) : pwrite(r->fd, r->buf, r->len, (off_t)r->offset);
 	case SZ_IO_SYNC: return fdatasync(r->fd);
+	case SZ_IO_POLL: return ready_events(r);
 	case SZ_IO_NONE: break;
 	}
 	errno = EINVAL;
@@ -241,8 +283,7 @@ static void wait_plain(struct sz_io *io, const struct timespec *timeout, const s
 
 	for (uint32_t i = 0; i < io->entries; i++)
 		if (io->request[i].submitted)
-			p[n++] = (struct pollfd){ .fd = io->request[i].fd,
-						  .events = io->request[i].op == SZ_IO_READ ? POLLIN : POLLOUT };
+			p[n++] = (struct pollfd){ .fd = io->request[i].fd, .events = poll_events(&io->request[i]) };
 	if (ppoll(p, n, timeout, mask) > 0)
 		run_plain(io);
 }

@@ -21,13 +21,13 @@
 #include <stdint.h>
 #include <streamz/contract.h>
 
-enum sz_io_op { SZ_IO_NONE, SZ_IO_READ, SZ_IO_WRITE, SZ_IO_SYNC };
+enum sz_io_op { SZ_IO_NONE, SZ_IO_READ, SZ_IO_WRITE, SZ_IO_SYNC, SZ_IO_POLL };
 
 struct sz_io_request {
 	enum sz_io_op op;
 	int fd;
 	void *buf;
-	uint32_t len;
+	uint32_t len; /* SZ_IO_POLL: events */
 	uint64_t offset;
 	unsigned flags;
 	bool queued;	/* asked for, not submitted */

@@ -46,10 +46,16 @@ enum sz_result {
 	SZ_AGAIN = 1, /* not finished: commit, then call again with the same record (the cursor is in the state) */
 	SZ_WAIT = 2,  /* not now: call again when the deadline (sz_wait_until) has passed or a request completed */
 	SZ_DONE = 3,  /* a source: nothing more to come. Others: this record was the last one wanted (as head does) */
+	SZ_SKIP = 4,  /* not this record yet: it stays in its lane, the other inputs go on; asked again each turn */
 };
 
 /* .emits: at most one record a call on each port, no longer than the record being handled. */
 #define SZ_EMITS_INPUT 0u
+/*
+ * .emits: no room is guaranteed, so a full output does not keep input away. The handler asks sz_can_emit() before each
+ * record it emits; what it cannot emit it keeps, or it returns SZ_WAIT to be called again when there is room.
+ */
+#define SZ_EMITS_IF_ROOM UINT32_MAX
 
 /**
  * struct sz_stage_ops - a stage type
@@ -65,7 +71,8 @@ enum sz_result {
  * @state_bytes:	size of the small state, at most SZ_STATE_MAX; zeroed at the very first start
  * @private_bytes:	size of sz_private(), zeroed in every life
  * @emits:		most records a call emits on any one port, each at most max_out long, or SZ_EMITS_INPUT. The
- *			runtime calls a handler only when every blocking output has that room.
+ *			runtime calls a handler only when every blocking output has that room. SZ_EMITS_IF_ROOM: the
+ *			handler looks itself
  * @journal_per_call:	most journal bytes a call uses: the sum of sz_journal_cost() of what it saves
  * @ring_entries:	> 0: it does I/O and may have so many requests in flight (<= SZ_INFLIGHT_MAX)
  * @plan:		check the options, say what is needed. Runs in a process of its own before anything starts;
@@ -75,9 +82,11 @@ enum sz_result {
  * @produce:		sources: emit some records if there are any. Called again and again
  * @complete:		a request of this life has completed with what the system call would have returned; changes the
  *			state, asks for more I/O, emits nothing
- * @tick:		the time set by sz_timer() has come; it is not set any more
+ * @tick:		the time set by sz_timer() has come; it is not set any more. Comes before input: while a tick is
+ *			due, or has returned SZ_AGAIN or SZ_WAIT, record and produce are not called
  * @idle:		no input is waiting and the runtime is about to sleep: pass on what was held back for efficiency.
- *			Returns SZ_OK if it did something that wants a commit, SZ_WAIT if not, SZ_DONE: no more input wanted
+ *			Returns SZ_OK if it did something that wants a commit, SZ_WAIT if not, SZ_DONE: no more input
+ *			wanted. After SZ_WAIT requests in flight are waited for, then input
  * @finish:		all inputs have ended: emit what is left. SZ_AGAIN and SZ_WAIT as usual, SZ_OK: all done
  * @fini:		an orderly end of the process; not called when it is killed
  */
@@ -153,6 +162,15 @@ uint32_t sz_worker_number(const struct sz_stage *s);
 uint32_t sz_worker_count(const struct sz_stage *s);
 uint32_t sz_max_in(const struct sz_stage *s);
 uint32_t sz_max_out(const struct sz_stage *s);
+/*
+ * Inputs, numbered in the order of the graph. sz_input(): that of the record being handled; only in record().
+ * sz_input_stage(): who sends there. sz_input_ended(): nothing more comes from it; as seen in this life, so a handler
+ * that waits for one input and skips the others is asked again when that input ends.
+ */
+uint32_t sz_input(const struct sz_stage *s);
+uint32_t sz_input_count(const struct sz_stage *s);
+const char *sz_input_stage(const struct sz_stage *s, uint32_t input);
+bool sz_input_ended(const struct sz_stage *s, uint32_t input);
 /* 1 in the very first life, that is, nothing was ever committed. */
 bool sz_first_life(const struct sz_stage *s);
 /* An orderly end was asked for: a source returns SZ_DONE when what it has already read is emitted. */
@@ -191,6 +209,8 @@ void sz_emit_time(struct sz_stage *s, uint64_t time_ns);
  * emit as much as fits: sources, flushes.
  */
 bool sz_can_emit(struct sz_stage *s, uint32_t len);
+/* The same for the edges of one port alone: a stage that chooses the port by its room. */
+bool sz_can_emit_on(struct sz_stage *s, uint32_t port, uint32_t len);
 /* Sources and sinks: count records that came from, or were delivered, outside. */
 void sz_count_in(struct sz_stage *s, uint64_t records, uint64_t bytes);
 void sz_count_out(struct sz_stage *s, uint64_t records, uint64_t bytes);
@@ -240,6 +260,8 @@ void sz_io_read(struct sz_stage *s, uint32_t request, int fd, void *buf, uint32_
 void sz_io_write(struct sz_stage *s, uint32_t request, int fd, const void *buf, uint32_t len, uint64_t offset,
 		 unsigned flags);
 void sz_io_sync(struct sz_stage *s, uint32_t request, int fd, unsigned flags);
+/* Completes with the events that are there: POLLIN of a pidfd says that the process has ended. */
+void sz_io_poll(struct sz_stage *s, uint32_t request, int fd, short events, unsigned flags);
 void sz_io_cancel(struct sz_stage *s, uint32_t request);
 /* 1 and *result (>= 0) if a request of that number of an earlier life has succeeded and was not committed. */
 int sz_io_recovered(struct sz_stage *s, uint32_t request, int *result);
