@@ -96,7 +96,7 @@ static void look_at(const uint8_t *at, size_t len)
 
 static void read_all(struct sz_lane *lane)
 {
-	struct sz_record r;
+	struct sz_record r = { 0 };
 	unsigned n = 0;
 
 	while (sz_lane_peek(lane, &r) == 1) {
@@ -128,7 +128,7 @@ static void write_some(struct sz_lane *lane)
 static void tap_all(struct sz_lane *lane, uint64_t pos)
 {
 	uint8_t buf[100];
-	struct sz_record r;
+	struct sz_record r = { 0 };
 	int rc;
 
 	for (unsigned n = 0; n < 600 && (rc = sz_lane_tap(lane, &pos, buf, sizeof(buf), &r)) != 0;
@@ -223,6 +223,11 @@ static void fuzz_page(struct input *in)
 	take(in, page.map + good.journal_at, good.journal_bytes);
 	if (sz_ledger_attach(&l, page.fd, 1))
 		return;
+	/* Counts that rounding swallowed are another plan's, with other lanes: the launcher knows what it made. */
+	if (l.h.n_in != plan.n_in || l.h.n_out != plan.n_out || l.h.n_counters != plan.n_counters) {
+		sz_ledger_detach(&l);
+		return;
+	}
 	require(l.next->epoch == l.epoch && l.next->run_state <= SZ_RUN_ENDED);
 	if (sz_ledger_recover(&l, &ends[0], &ends[1], &s) == 0) {
 		require(sz_lane_producer_end(&ends[1])->pos == l.out[0].word);
