@@ -30,7 +30,7 @@ chaos_src := tests/system/chaos.c
 stress_programs := $(basename $(notdir $(wildcard tests/stress/stress_*.c)))
 $(foreach p,$(stress_programs),$(eval $(p)_src := tests/stress/$(p).c)$(eval $(p)_libs := -lpthread))
 crash_programs := $(basename $(notdir $(wildcard tests/crash/test_*.c)))
-$(foreach p,$(crash_programs),$(eval $(p)_src := tests/crash/$(p).c tests/crash/step.c)$(eval $(p)_libs := -lcmocka))
+$(foreach p,$(crash_programs),$(eval $(p)_src := tests/crash/$(p).c $(filter-out tests/crash/test_%,$(wildcard tests/crash/*.c)))$(eval $(p)_libs := -lcmocka))
 run_programs := $(stress_programs) $(crash_programs)
 tsan_programs := stress_lane
 bench_programs := $(basename $(notdir $(wildcard tests/bench/*.c)))
@@ -38,3 +38,9 @@ $(foreach p,$(bench_programs),$(eval $(p)_src := tests/bench/$(p).c))
 test_programs += $(run_programs) $(bench_programs)
 # The limit is measured with all the compiler can do; ours is built as it is shipped.
 tests/bench/ring_limit_cflags := -O3 -march=native
+
+# libFuzzer targets, to build/fuzz/NAME with SAN=fuzz CC=clang; the corpus of fuzz_X is tests/fuzz/corpus/X.
+fuzz_programs := $(basename $(notdir $(wildcard tests/fuzz/fuzz_*.c)))
+$(foreach p,$(fuzz_programs),$(eval $(p)_src := tests/fuzz/$(p).c)$(eval $(p)_ldflags := -fsanitize=fuzzer))
+fuzz_graph_src += $(graph_src)
+tests/fuzz/fuzz_graph_cflags := -Ilauncher/graph -Itests/unit/graph
