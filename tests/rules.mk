@@ -11,6 +11,11 @@ unit_graph_cflags := -Ilauncher/graph
 unit_rt_src := tests/rig/rig.c
 unit_stages_src := tests/rig/rig.c $(filter-out stages/builtin/main.c,$(wildcard stages/builtin/*.c))
 unit_stages_libs := -lpcre2-8
+comma := ,
+unit_proofs_src := tests/rig/rig.c
+# Points of death (proofs/mortal.h).
+unit_proofs_libs := $(patsubst %,-Wl$(comma)--wrap=%,sz_emit sz_journal sz_hold sz_count sz_timer sz_ledger_commit \
+	sz_wake_peers sz_io_submit)
 unit_launcher_src := $(filter-out launcher/main.c,$(wildcard launcher/*.c)) $(graph_src)
 
 # $(1) program, $(2) folder, $(3) source
