@@ -228,9 +228,10 @@ static bool take_batch(struct sz_stage *s, struct sz_lane *lane, uint32_t index,
 	return n > 0 || again;
 }
 
-static bool take_input(struct sz_stage *s)
+/* Ask the inputs in turn until one makes progress. *retry: one has ended, and what was skipped may have waited for it. */
+static bool ask_inputs(struct sz_stage *s, bool *retry)
 {
-	bool progress = false, all_ended = true, any_ended = false, any_skipped = false;
+	bool progress = false, any_ended = false, any_skipped = false;
 
 	memset(s->in_skipped, 0, s->n_in * sizeof(*s->in_skipped));
 	for (uint32_t k = 0; k < s->n_in && !progress; k++) {
@@ -248,14 +249,24 @@ static bool take_input(struct sz_stage *s)
 		if (s->waiting.room || s->waiting.io)
 			break;
 	}
+	*retry = any_ended && any_skipped;
+	return progress;
+}
+
+static bool take_input(struct sz_stage *s)
+{
+	bool progress, retry, all_ended = true;
+
+	do {
+		progress = ask_inputs(s, &retry);
+	} while (!progress && retry);
 	for (uint32_t i = 0; i < s->n_in; i++)
 		all_ended &= s->in_ended[i];
 	if (all_ended)
 		s->done = true;
 	if (!progress && !all_ended && !s->waiting.room && !s->waiting.io)
 		s->waiting.input = true;
-	/* What was skipped may have waited for the input that has just ended. */
-	return progress || all_ended || (any_ended && any_skipped);
+	return progress || all_ended;
 }
 
 /* The batch grows while turns are short and full, and shrinks when they are long. */
@@ -281,8 +292,6 @@ static bool running(struct sz_stage *s)
 		s->done |= rc == SZ_DONE;
 		if (rc == SZ_OK)
 			s->dirty = progress = true;
-		if (rc == SZ_WAIT)
-			s->waiting.io = true;
 	}
 
 	/* Nobody wants what this stage makes: as with head, that is a reason to end, not a failure. */
@@ -337,6 +346,8 @@ enum sz_turn sz_rt_turn(struct sz_stage *s)
 		sz_rt_commit(s);
 	if (run_state(s) == SZ_RUN_ENDED)
 		return SZ_TURN_ENDED;
+	if (!progress && s->io.inflight)
+		s->waiting.io = true;
 	return progress ? SZ_TURN_PROGRESS : SZ_TURN_WAIT;
 }
 

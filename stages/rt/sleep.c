@@ -62,6 +62,7 @@ void sz_attention_init(void)
 	sigset_t set;
 
 	sigaction(SZ_ATTENTION_SIGNAL, &sa, NULL);
+	signal(SIGPIPE, SIG_IGN); /* a reader that has gone is an EPIPE */
 	sigemptyset(&set);
 	sigaddset(&set, SZ_ATTENTION_SIGNAL);
 	sigprocmask(SIG_UNBLOCK, &set, &wait_mask);

@@ -262,16 +262,9 @@ static int watch_tick(struct sz_stage *s)
 	return SZ_OK;
 }
 
-static int watch_idle(struct sz_stage *s)
-{
-	(void)s;
-	return SZ_WAIT;
-}
-
 static const struct sz_stage_ops watch = {
-	TYPE("watch"),      .record = watch_record, .complete = watch_complete,
-	.tick = watch_tick, .idle = watch_idle,     .emits = 1,
-	.state_bytes = 8,   .ring_entries = 1
+	TYPE("watch"), .record = watch_record, .complete = watch_complete, .tick = watch_tick,
+	.emits = 1,    .state_bytes = 8,       .ring_entries = 1
 };
 
 static void test_poll_tells_of_a_childs_end(void **state)

@@ -44,7 +44,8 @@ struct sz_plan;
 enum sz_result {
 	SZ_OK = 0,
 	SZ_AGAIN = 1, /* not finished: commit, then call again with the same record (the cursor is in the state) */
-	SZ_WAIT = 2,  /* not now: call again when the deadline (sz_wait_until) has passed or a request completed */
+	SZ_WAIT = 2,  /* not now: call again when the deadline (sz_wait_until) has passed, a request completed, or there
+			 is the room that sz_can_emit() did not find */
 	SZ_DONE = 3,  /* a source: nothing more to come. Others: this record was the last one wanted (as head does) */
 	SZ_SKIP = 4,  /* not this record yet: it stays in its lane, the other inputs go on; asked again each turn */
 };
@@ -86,7 +87,7 @@ enum sz_result {
  *			due, or has returned SZ_AGAIN or SZ_WAIT, record and produce are not called
  * @idle:		no input is waiting and the runtime is about to sleep: pass on what was held back for efficiency.
  *			Returns SZ_OK if it did something that wants a commit, SZ_WAIT if not, SZ_DONE: no more input
- *			wanted. After SZ_WAIT requests in flight are waited for, then input
+ *			wanted
  * @finish:		all inputs have ended: emit what is left. SZ_AGAIN and SZ_WAIT as usual, SZ_OK: all done
  * @fini:		an orderly end of the process; not called when it is killed
  */
@@ -248,7 +249,8 @@ void sz_timer(struct sz_stage *s, uint64_t time_ns);
  * I/O. Requests are numbered by the stage, 0 … .ring_entries - 1; one of a number in flight at a time. They are
  * submitted after the commit that ends this turn: what a request is for belongs into the state before it is asked for.
  * Buffers of requests that are not SZ_IO_VOLATILE lie in the arena and are reused only after the commit that follows
- * the completion.
+ * the completion. While requests are in flight a stage with nothing to do sleeps until one completes; records that
+ * arrive meanwhile wait in their lane.
  *
  * After a kill: a request of the dead life was completed or cancelled before the next life starts. init() asks
  * sz_io_recovered() for each request that the state says was wanted, and submits again what has no result.
