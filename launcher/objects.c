@@ -273,6 +273,15 @@ static int create_all(struct pipeline *p)
 	return rc;
 }
 
+uint64_t worker_records(const struct worker *w)
+{
+	const struct sz_slot *slot = sz_ledger_slot(&w->page);
+	const struct sz_lane_mark *marks = (const void *)(slot + 1);
+	const uint64_t *counters = (const void *)(marks + w->plan->n_in + w->plan->n_out);
+
+	return counters[SZ_C_RECORDS_IN] + counters[SZ_C_RECORDS_OUT];
+}
+
 int worker_map(struct worker *w)
 {
 	return sz_ledger_attach(&w->page, w->page_fd, 0);

@@ -47,6 +47,7 @@ struct worker {
 	pid_t pid, pgid;
 	int pidfd, exec_fd;
 	uint64_t start_ns, start_epoch;
+	uint64_t start_records; /* worker_records() when the life began */
 
 	enum recovery_step step;
 	pid_t helper;
@@ -100,6 +101,9 @@ void pipeline_close(struct pipeline *p, bool remove);
 
 /* Say that a living launcher holds the name; @fd is its ctl. Return: the exit status. */
 int pipeline_refuse_live(const char *name, int fd);
+
+/* Records it has taken and put out, as committed: what tells progress from mere commits. */
+uint64_t worker_records(const struct worker *w);
 
 /* Map a worker's page, or a lane's ends, from their descriptors. 0, -EBADMSG, -errno. */
 int worker_map(struct worker *w);

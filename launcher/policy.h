@@ -18,7 +18,7 @@ enum verdict {
  * struct death - what is known of a life that is over and recovered
  * @status:	as waitpid() gives it
  * @run_state:	committed
- * @progress:	it committed more than its start
+ * @progress:	it took or put out records; commits alone do not count
  * @by_us:	killed by the launcher, for its own reasons
  * @stopping:	the pipeline is being stopped
  * @now_ns:	CLOCK_MONOTONIC

@@ -153,6 +153,8 @@ static void child_signals(void)
 	sigaction(SIGINT, &ignored, NULL);
 	sigaction(SIGTERM, &ignored, NULL);
 	sigaction(SIGHUP, &ignored, NULL);
+	sigaction(SIGPIPE, &ignored,
+		  NULL); /* a reader that left is an answer (EPIPE), not a death */
 	sigaction(SIGTTOU, &ignored, NULL); /* what it says on stderr must not stop it */
 	sigemptyset(&set);
 	sigaddset(&set, SZ_ATTENTION_SIGNAL);

@@ -58,6 +58,7 @@ static void settle(struct supervisor *s, struct worker *w, enum sz_worker_state 
 static void start(struct supervisor *s, struct worker *w)
 {
 	w->start_epoch = sz_load_acquire(&w->page.live->epoch); /* pairs: sz_ledger_commit() */
+	w->start_records = worker_records(w);
 	w->start_ns = clock_ns(CLOCK_MONOTONIC);
 	w->poisoned = false;
 	if (worker_spawn(s->p, w)) {
@@ -223,8 +224,7 @@ static void judge(struct supervisor *s, struct worker *w)
 	struct death death = {
 		.status = w->status,
 		.run_state = (enum sz_run_state)sz_ledger_slot(&w->page)->run_state,
-		/* The first commit of a life only says that it began. */
-		.progress = sz_load_acquire(&w->page.live->epoch) - w->start_epoch > 1,
+		.progress = worker_records(w) != w->start_records,
 		.by_us = w->poisoned,
 		.stopping = s->phase == SZ_P_STOPPING,
 		.now_ns = clock_ns(CLOCK_MONOTONIC),
