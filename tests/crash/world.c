@@ -284,7 +284,7 @@ static bool is_expected(const struct world *w, unsigned o, unsigned k, const str
 static int drain(struct world *w, unsigned o, unsigned most)
 {
 	struct sz_lane *lane = &w->drainer[o];
-	struct sz_record r;
+	struct sz_record r = { 0 };
 	int rc = 0, n = 0;
 
 	while ((unsigned)n < most && (rc = sz_lane_peek(lane, &r)) == 1) {
@@ -350,7 +350,7 @@ static bool taps_agree(struct world *w, unsigned o)
 
 	for (unsigned k = 0; k < w->want->n[o]; k++) {
 		uint64_t at = w->want->out[o][k].pos, pos = at;
-		struct sz_record r;
+		struct sz_record r = { 0 };
 		int rc;
 
 		if (tail - at > LANE_CAP || tail == at)

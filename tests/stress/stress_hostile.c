@@ -195,7 +195,7 @@ static const char *works(struct sz_lane *tx, struct sz_lane *rx)
 {
 	for (uint32_t i = 0; i < AFTER; i++) {
 		uint32_t len = i * 7 % MAX_RECORD;
-		struct sz_record r;
+		struct sz_record r = { 0 };
 
 		if (sz_lane_room(tx, sz_record_space(len), 1) != 1)
 			return "no room after healing";
@@ -229,7 +229,7 @@ static void give_way(struct scene *s, unsigned i)
 static const char *victim_reads(struct sz_lane *rx, struct scene *s, struct outcome *o)
 {
 	for (unsigned i = 0; i < CALLS; i++) {
-		struct sz_record r;
+		struct sz_record r = { 0 };
 		uint64_t before = rx->pos;
 		int rc;
 
@@ -275,7 +275,7 @@ static const char *hostile_producer(bool process, uint64_t start_pos, uint32_t s
 	for (unsigned i = 0; !error && i < CALLS; i++) {
 		uint64_t pos = i % 3 ? rx.pos + i % CAP : i;
 		uint8_t buf[MAX_RECORD];
-		struct sz_record r;
+		struct sz_record r = { 0 };
 
 		if (sz_lane_tap(&tap, &pos, buf, sizeof(buf), &r) == 1 && r.len > MAX_RECORD)
 			error = "a tap returned what is no record";

@@ -175,7 +175,7 @@ static const char *consume(struct stage *st)
 
 	for (;;) {
 		uint32_t n = 1 + (x = x * 1664525 + 1013904223) % st->scene->max_batch;
-		struct sz_record r;
+		struct sz_record r = { 0 };
 		int rc = 1;
 
 		while (n-- > 0 && (rc = sz_lane_peek(lane, &r)) == 1) {
@@ -225,7 +225,7 @@ static const char *tap(struct stage *st)
 		sz_load_acquire(&sz_lane_producer_end(&st->tap)->pos) & ~(uint64_t)SZ_LANE_FLAGS;
 	struct memory m = { .n = 0 };
 	uint8_t buf[MAX_RECORD];
-	struct sz_record r;
+	struct sz_record r = { 0 };
 
 	for (unsigned i = 0; !sz_load_acquire(&st->tap_stop); i++) {
 		uint64_t old = oldest(st, &m), *at = i % 2 ? &old : &pos;

@@ -268,9 +268,9 @@ static inline bool sz_lane_header_fits(const struct sz_lane *lane, uint64_t word
 static inline int sz_lane_peek(struct sz_lane *lane, struct sz_record *out)
 {
 	if (lane->pos == lane->peer_pos) {
-		int rc = sz_lane_rx_refresh(lane);
-		if (sz_unlikely(rc))
-			return rc;
+		/* Constants, so that a caller's compiler sees that 1 means "out is set". */
+		if (sz_unlikely(sz_lane_rx_refresh(lane)))
+			return -EBADMSG;
 		if (lane->pos == lane->peer_pos)
 			return 0;
 	}
@@ -280,8 +280,10 @@ static inline int sz_lane_peek(struct sz_lane *lane, struct sz_record *out)
 	uint32_t len = (uint32_t)word0;
 	uint16_t kind = (uint16_t)(word0 >> 32);
 
-	if (sz_unlikely(!sz_lane_header_fits(lane, word0, lane->peer_pos - lane->pos)))
-		return sz_lane_poison(lane);
+	if (sz_unlikely(!sz_lane_header_fits(lane, word0, lane->peer_pos - lane->pos))) {
+		sz_lane_poison(lane);
+		return -EBADMSG;
+	}
 	out->data = at + SZ_RECORD_HEADER;
 	out->len = len;
 	out->kind = kind;

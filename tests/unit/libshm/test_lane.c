@@ -83,7 +83,7 @@ static void publish(struct sz_lane *lane)
 
 static void receive(struct pair *p, uint32_t len, uint32_t seed)
 {
-	struct sz_record r;
+	struct sz_record r = { 0 };
 
 	assert_int_equal(sz_lane_peek(&p->rx, &r), 1);
 	assert_int_equal(r.len, len);
@@ -233,7 +233,7 @@ static void every_length_at_every_start(void **state)
 {
 	for (size_t i = 0; i < N_STARTS; i++) {
 		struct pair p;
-		struct sz_record r;
+		struct sz_record r = { 0 };
 		uint32_t seed = 0;
 
 		open_pair(&p, CAP, NO_LIMIT, starts[i]);
@@ -310,7 +310,7 @@ static void reserve_again_and_shorter(void **state)
 
 static void ends(void **state)
 {
-	struct sz_record r;
+	struct sz_record r = { 0 };
 	struct pair p;
 
 	open_pair(&p, CAP, NO_LIMIT, UINT64_MAX - 63);
@@ -335,7 +335,7 @@ static void ends(void **state)
 /* After seek nothing is known of the peer: a producer sees a full lane, a consumer an empty one, until they look. */
 static void seek_knows_nothing(void **state)
 {
-	struct sz_record r;
+	struct sz_record r = { 0 };
 	struct pair p;
 
 	for (size_t i = 0; i < N_STARTS; i++) {
@@ -449,7 +449,7 @@ static void wild_tail(void **state)
 	static const int64_t off[] = { -8, -(int64_t)CAP, CAP + 8, INT64_MAX - 7, INT64_MIN };
 
 	for (size_t i = 0; i < sizeof(off) / sizeof(off[0]); i++) {
-		struct sz_record r;
+		struct sz_record r = { 0 };
 		struct pair p;
 		uint64_t good;
 
@@ -472,7 +472,7 @@ static void wild_tail(void **state)
 /* A tail that is wild but in range is believed; what then stands there is not a record. Recovery sets it back. */
 static void wild_tail_in_range_heals(void **state)
 {
-	struct sz_record r;
+	struct sz_record r = { 0 };
 	struct pair p;
 	uint64_t good;
 
@@ -499,7 +499,7 @@ static void wild_tail_in_range_heals(void **state)
 
 static void tail_going_back(void **state)
 {
-	struct sz_record r;
+	struct sz_record r = { 0 };
 	struct pair p;
 	uint64_t one;
 
@@ -532,7 +532,7 @@ static void wild_headers(void **state)
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct sz_record_header good, *h;
-		struct sz_record r;
+		struct sz_record r = { 0 };
 		struct pair p;
 
 		open_pair(&p, CAP, NO_LIMIT, CAP - 8);
@@ -590,7 +590,7 @@ static void tap_reads_what_is_there(void **state)
 
 	for (size_t i = 0; i < N_STARTS; i++) {
 		uint64_t pos = starts[i];
-		struct sz_record r;
+		struct sz_record r = { 0 };
 		struct pair p;
 
 		open_pair(&p, CAP, NO_LIMIT, starts[i]);
@@ -614,7 +614,7 @@ static void tap_of_a_full_lane(void **state)
 	uint8_t buf[MAX_LEN];
 	uint64_t pos = 0, start = 0;
 	uint32_t n = 0, k = 0;
-	struct sz_record r;
+	struct sz_record r = { 0 };
 	struct pair p;
 
 	open_pair(&p, CAP, NO_LIMIT, 0);
@@ -644,7 +644,7 @@ static void tap_is_careful(void **state)
 {
 	static const uint64_t bad[] = { 4, 1, 8, CAP * 10, UINT64_MAX - 7, 1ull << 63 };
 	struct sz_record_header *h;
-	struct sz_record r;
+	struct sz_record r = { 0 };
 	uint64_t pos = CAP - 8;
 	uint8_t buf[16];
 	struct pair p;
@@ -690,7 +690,7 @@ static void claim_bounds(void **state)
 			}
 			publish(&p.tx);
 			while (p.rx.records < p.tx.records) {
-				struct sz_record r;
+				struct sz_record r = { 0 };
 
 				assert_int_equal(sz_lane_peek(&p.rx, &r), 1);
 				sz_lane_release(&p.rx, r.len);
