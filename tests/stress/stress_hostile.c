@@ -190,21 +190,31 @@ static const char *swallow(const struct sz_lane *lane, const struct sz_record *r
 	return NULL;
 }
 
-/* After the peer's page was healed both ends work again, without a new life of the victim's. */
+/*
+ * After the peer's page was healed both ends work again, without a new life of the victim's. A reader that had believed a
+ * tail which was wild but in range finds out where it ends: once.
+ */
 static const char *works(struct sz_lane *tx, struct sz_lane *rx)
 {
+	unsigned late = 0;
+
 	for (uint32_t i = 0; i < AFTER; i++) {
 		uint32_t len = i * 7 % MAX_RECORD;
 		struct sz_record r = { 0 };
+		int rc;
 
 		if (sz_lane_room(tx, sz_record_space(len), 1) != 1)
 			return "no room after healing";
 		memset(sz_lane_reserve(tx, len), (int)i, len);
 		sz_lane_commit(tx, len, SZ_RECORD_DATA, i);
 		sz_end_publish(tx->own, sz_lane_word(tx), tx->records);
-		if (sz_lane_peek(rx, &r) != 1 || r.len != len || r.time_ns != i ||
-		    (len && r.data[len - 1] != (uint8_t)i))
-			return "no record, or a wrong one, after healing";
+		rc = sz_lane_peek(rx, &r);
+		if (rc == -EBADMSG && late++ == 0)
+			rc = sz_lane_peek(rx, &r);
+		if (rc != 1)
+			return "no record after healing";
+		if (r.len != len || r.time_ns != i || (len && r.data[len - 1] != (uint8_t)i))
+			return "a wrong record after healing";
 		sz_lane_release(rx, len);
 		sz_end_publish(rx->own, sz_lane_word(rx), rx->records);
 	}
