@@ -16,6 +16,7 @@ struct mortal_step {
 	const char *text;    /* a record; NULL: none */
 	uint64_t advance_ns; /* then the clock moves on */
 	bool end;            /* the input ends, after text */
+	bool and_next;       /* the next step follows before the stage gets a turn */
 	bool hold_output;    /* the output is not read after this step */
 };
 

@@ -22,10 +22,13 @@ static void test_batches_by_number_and_time(void **state)
 	static const char *const sorted[] = { "command=sort -r; echo .", "records=3", "time=5ms",
 					      NULL };
 	static const struct mortal_step steps[] = {
-		{ .text = "a" }, { .text = "c" },
-		{ .text = "b" }, { .text = "d" },
+		{ .text = "a", .and_next = true },
+		{ .text = "c" },
+		{ .text = "b" },
+		{ .text = "d" },
 		{ .advance_ns = 6 * MS },
-		{ .text = "f" }, { .text = "e", .end = true },
+		{ .text = "f" },
+		{ .text = "e", .end = true },
 	};
 	struct mortal_script script = {
 		.config = { .ops = &proof_command,
@@ -48,8 +51,8 @@ static void test_a_failed_batch_goes_to_failed(void **state)
 {
 	static const char *const options[] = { "command=cat; grep -q x && exit 3; exit 7",
 					       "records=2", NULL };
-	static const struct mortal_step steps[] = { { .text = "a" },
-						    { .text = "b" },
+	static const struct mortal_step steps[] = { { .text = "a", .and_next = true },
+						    { .text = "b", .and_next = true },
 						    { .text = "c", .end = true } };
 	struct mortal_script script = {
 		.config = { .ops = &proof_command,

@@ -25,14 +25,14 @@ static void test_drops_the_oldest_and_takes_input_all_the_time(void **state)
 		.n_steps = 40,
 		.n_own = 1,
 	};
-	static char text[40][300];
+	static char text[40][1000];
 
 	memset(steps, 0, sizeof(steps));
 	for (int i = 0; i < 40; i++) {
 		/* long ones, so that the ring wraps and fills before commits */
-		snprintf(text[i], sizeof(text[i]), "%d%*s", i, i % 3 ? 0 : 250, "");
+		snprintf(text[i], sizeof(text[i]), "%d%*s", i, i % 3 ? 700 : 900, "");
 		steps[i].text = text[i];
-		steps[i].hold_output = i % 10 != 9;
+		steps[i].and_next = i % 10 != 9; /* ten at once */
 	}
 	steps[39].end = true;
 	const char *out = mortal_play(&script);

@@ -15,11 +15,11 @@
 static void test_counts_per_key_and_second(void **state)
 {
 	static const struct mortal_step steps[] = {
-		{ .text = "a 1" },
+		{ .text = "a 1", .and_next = true },
 		{ .text = "b 2" },
-		{ .text = "a 3" },
+		{ .text = "a 3", .and_next = true },
 		{ .text = "c", .advance_ns = 400 * MS },
-		{ .text = "d" },
+		{ .text = "d", .and_next = true },
 		{ .text = "e" },
 		{ .text = "f", .advance_ns = 600 * MS },
 		/* six keys: two calls of tick, more with so little room; g waits and is in the next window */
