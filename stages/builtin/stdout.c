@@ -1,9 +1,27 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* stdout - every record as a line on the launcher's standard output; a reader that leaves ends the pipeline in order */
+/*
+ * stdout - every record as a line on the launcher's standard output; a reader that leaves ends the pipeline in order
+ *
+ * A pipe, socket or terminal, and a file opened for appending, take what they are given in order. Into any other file
+ * the writes carry their offsets, from where it stood at the first start: the file's own position is moved by the
+ * kernel some time after the bytes, and a kill in between would put the next bytes over them. It is set at the end, for
+ * whoever writes to the same descriptor next.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "builtin.h"
 #include "outstream.h"
+
+struct stdout_state {
+	struct out_state out;
+	uint64_t base;
+	uint32_t based;
+	uint32_t zero;
+};
 
 struct stdout_private {
 	struct outstream out;
@@ -12,30 +30,56 @@ struct stdout_private {
 static int stdout_init(struct sz_stage *s)
 {
 	struct stdout_private *p = sz_private(s);
+	struct stdout_state *st = sz_state(s);
+	struct stat sb;
 
-	p->out = (struct outstream){ .fd = STDOUT_FILENO, .name = "standard output" };
-	out_init(s, &p->out, sz_state(s));
+	if (fstat(STDOUT_FILENO, &sb) < 0)
+		return sz_error(s, -errno, "standard output: %s", strerror(errno));
+	if (!st->based) {
+		off_t at = lseek(STDOUT_FILENO, 0, SEEK_CUR);
+
+		st->base = at < 0 ? 0 : (uint64_t)at;
+		st->based = 1;
+	}
+	p->out = (struct outstream){ .fd = STDOUT_FILENO, .name = "standard output", .base = st->base };
+	p->out.positional = S_ISREG(sb.st_mode) && !(fcntl(STDOUT_FILENO, F_GETFL) & O_APPEND);
+	out_init(s, &p->out, &st->out);
 	return 0;
 }
 
 static int stdout_record(struct sz_stage *s, const struct sz_record *r)
 {
-	return out_record(s, sz_private(s), sz_state(s), r);
+	struct stdout_private *p = sz_private(s);
+	struct stdout_state *st = sz_state(s);
+
+	return out_record(s, &p->out, &st->out, r);
 }
 
 static int stdout_idle(struct sz_stage *s)
 {
-	return out_flush(s, sz_private(s), sz_state(s));
+	struct stdout_private *p = sz_private(s);
+	struct stdout_state *st = sz_state(s);
+
+	return out_flush(s, &p->out, &st->out);
 }
 
 static int stdout_complete(struct sz_stage *s, uint32_t request, int result)
 {
-	return out_complete(s, sz_private(s), sz_state(s), request, result);
+	struct stdout_private *p = sz_private(s);
+	struct stdout_state *st = sz_state(s);
+
+	return out_complete(s, &p->out, &st->out, request, result);
 }
 
 static int stdout_finish(struct sz_stage *s)
 {
-	return out_finish(s, sz_private(s), sz_state(s));
+	struct stdout_private *p = sz_private(s);
+	struct stdout_state *st = sz_state(s);
+	int rc = out_finish(s, &p->out, &st->out);
+
+	if (rc == SZ_OK && p->out.positional)
+		lseek(STDOUT_FILENO, (off_t)(st->base + st->out.written), SEEK_SET);
+	return rc;
 }
 
 static int stdout_plan(struct sz_plan *p)
@@ -50,7 +94,7 @@ const struct sz_stage_ops sz_stage_stdout = {
 	.name = "stdout",
 	.role = SZ_SINK,
 	.summary = "records as lines on standard output",
-	.state_bytes = sizeof(struct out_state),
+	.state_bytes = sizeof(struct stdout_state),
 	.private_bytes = sizeof(struct stdout_private),
 	.ring_entries = OUT_REQUESTS,
 	.plan = stdout_plan,

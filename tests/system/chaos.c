@@ -2,9 +2,9 @@
 /*
  * chaos - run a pipeline and SIGKILL its workers at random until it has ended
  *
- *   chaos [--kills N] [--seed S] [--every US] --pipeline NAME -- streamz-launch ARG...
+ *   chaos [--kills N] [--seed S] [--every US] [--stage NAME] --pipeline NAME -- streamz-launch ARG...
  *
- * Kills at most N workers (default: without limit), a victim drawn from those alive, every 0..US microseconds (default
+ * Kills at most N workers (default: without limit), a victim drawn from those alive (of stage NAME only), every 0..US microseconds (default
  * 10000). Prints one line of JSON: kills, restarts, by worker, and whether anybody restarted who was not killed. Exit
  * status: that of the launcher, or 99 if a worker restarted that was not killed, or whose kill was not answered.
  */
@@ -28,6 +28,7 @@
 #define UNEXPECTED  99
 
 static uint64_t random_state;
+static const char *only_stage;
 
 static uint64_t random_below(uint64_t n)
 {
@@ -88,6 +89,8 @@ static bool kill_one(const struct sz_ctl *c, struct victim *victims)
 	uint32_t generation = sz_load_acquire(&w->generation);
 	int fd;
 
+	if (only_stage && strcmp(SZ_CTL_STAGES(c)[w->stage].name, only_stage) != 0)
+		return false;
 	if (pid <= 0 || victims[i].generation == generation)
 		return false;
 	fd = (int)syscall(SYS_pidfd_open, pid, 0);
@@ -131,6 +134,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = { { "kills", required_argument, NULL, 'k' },
 						 { "seed", required_argument, NULL, 's' },
 						 { "every", required_argument, NULL, 'e' },
+						 { "stage", required_argument, NULL, 'S' },
 						 { "pipeline", required_argument, NULL, 'p' },
 						 { NULL, 0, NULL, 0 } };
 	struct victim victims[WORKERS_MAX] = { { 0 } };
@@ -147,6 +151,7 @@ int main(int argc, char **argv)
 		case 'k': most = (unsigned)strtoul(optarg, NULL, 10); break;
 		case 's': random_state = strtoull(optarg, NULL, 10); break;
 		case 'e': every = strtoull(optarg, NULL, 10); break;
+		case 'S': only_stage = optarg; break;
 		case 'p': pipeline = optarg; break;
 		default: return 100;
 		}
