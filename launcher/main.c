@@ -288,11 +288,9 @@ int main(int argc, char **argv)
 	log_set_level(a.quiet ? LOG_QUIET : a.verbose ? LOG_VERBOSE : LOG_NORMAL);
 	signal(SIGPIPE, SIG_IGN);
 	catalog = catalog_open(error);
-	if (!catalog) {
+	if (!catalog)
 		log_error("%s", error);
-		return EXIT_SYSTEM;
-	}
-	rc = launch(&a, catalog);
+	rc = catalog ? launch(&a, catalog) : EXIT_SYSTEM;
 	catalog_free(catalog);
 	free(a.sets);
 	return rc;

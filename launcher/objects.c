@@ -89,10 +89,16 @@ int pipeline_refuse_live(const char *name, int fd)
 			pid = ctl->launcher_pid;
 		munmap(ctl, sizeof(*ctl));
 	}
-	log_error("pipeline \"%s\" is running, its launcher is process %d: stop that first (kill "
-		  "%d), "
-		  "or give this one another name with --name",
-		  name, pid, pid);
+	if (pid > 0)
+		log_error("pipeline \"%s\" is running, its launcher is process %d: stop that first "
+			  "(kill "
+			  "%d), or give this one another name with --name",
+			  name, pid, pid);
+	else
+		log_error(
+			"pipeline \"%s\" is just being started by another launcher: give this one "
+			"another name with --name",
+			name);
 	return EXIT_WRONG;
 }
 

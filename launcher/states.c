@@ -28,6 +28,7 @@
 
 #define GROUP_POLL_NS   (2 * NS_PER_MS)
 #define RETRY_NS        (100 * NS_PER_MS)
+#define RETRIES_SLOW    50u /* of a fork that fails: up to every 5 s */
 #define RECOVERY_TRIES  3u
 #define POISON_TRIES    3u
 #define POISON_GRACE_NS NS_PER_S
@@ -63,7 +64,8 @@ static void start(struct supervisor *s, struct worker *w)
 	w->poisoned = false;
 	if (worker_spawn(s->p, w)) {
 		set_state(w, SZ_W_BACKOFF, "could not be started");
-		w->due_ns = clock_ns(CLOCK_MONOTONIC) + RETRY_NS;
+		w->fruitless += w->fruitless < RETRIES_SLOW;
+		w->due_ns = clock_ns(CLOCK_MONOTONIC) + w->fruitless * RETRY_NS;
 		return;
 	}
 	sz_store_relaxed(&w->shown->pid, w->pid);
