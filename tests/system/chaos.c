@@ -2,10 +2,10 @@
 /*
  * chaos - run a pipeline and SIGKILL its workers at random until it has ended
  *
- *   chaos [--kills N] [--seed S] [--every US] [--stage NAME] --pipeline NAME -- streamz-launch ARG...
+ *   chaos [--kills N] [--seed S] [--every US] [--stage NAME] [--json-fd FD] --pipeline NAME -- streamz-launch ARG...
  *
  * Kills at most N workers (default: without limit), a victim drawn from those alive (of stage NAME only), every 0..US microseconds (default
- * 10000). Prints one line of JSON: kills, restarts, by worker, and whether anybody restarted who was not killed. Exit
+ * 10000). Prints one line of JSON, to stdout or to the descriptor of --json-fd: kills, restarts, by worker, and whether anybody restarted who was not killed. Exit
  * status: that of the launcher, or 99 if a worker restarted that was not killed, or whose kill was not answered.
  */
 #include <errno.h>
@@ -29,6 +29,7 @@
 
 static uint64_t random_state;
 static const char *only_stage;
+static int json_fd = STDOUT_FILENO;
 
 static uint64_t random_below(uint64_t n)
 {
@@ -113,16 +114,16 @@ static int report(const struct sz_ctl *c, const struct victim *victims, unsigned
 {
 	unsigned restarts = 0, wrong = 0;
 
-	printf("{\"kills\":%u,\"workers\":[", kills);
+	dprintf(json_fd, "{\"kills\":%u,\"workers\":[", kills);
 	for (uint32_t i = 0; c && i < c->n_workers; i++) {
 		const struct sz_ctl_worker *w = &SZ_CTL_WORKERS(c)[i];
 
 		restarts += w->restarts;
 		wrong += w->restarts > victims[i].kills;
-		printf("%s{\"stage\":\"%s\",\"kills\":%u,\"restarts\":%u}", i ? "," : "",
+		dprintf(json_fd, "%s{\"stage\":\"%s\",\"kills\":%u,\"restarts\":%u}", i ? "," : "",
 		       SZ_CTL_STAGES(c)[w->stage].name, victims[i].kills, w->restarts);
 	}
-	printf("],\"restarts\":%u,\"not_killed_but_restarted\":%u,\"launcher_status\":%d}\n", restarts, wrong,
+	dprintf(json_fd, "],\"restarts\":%u,\"not_killed_but_restarted\":%u,\"launcher_status\":%d}\n", restarts, wrong,
 	       WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 	if (wrong)
 		return UNEXPECTED;
@@ -135,6 +136,7 @@ int main(int argc, char **argv)
 						 { "seed", required_argument, NULL, 's' },
 						 { "every", required_argument, NULL, 'e' },
 						 { "stage", required_argument, NULL, 'S' },
+						 { "json-fd", required_argument, NULL, 'j' },
 						 { "pipeline", required_argument, NULL, 'p' },
 						 { NULL, 0, NULL, 0 } };
 	struct victim victims[WORKERS_MAX] = { { 0 } };
@@ -151,6 +153,7 @@ int main(int argc, char **argv)
 		case 'k': most = (unsigned)strtoul(optarg, NULL, 10); break;
 		case 's': random_state = strtoull(optarg, NULL, 10); break;
 		case 'e': every = strtoull(optarg, NULL, 10); break;
+		case 'j': json_fd = atoi(optarg); break;
 		case 'S': only_stage = optarg; break;
 		case 'p': pipeline = optarg; break;
 		default: return 100;
