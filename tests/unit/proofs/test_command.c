@@ -30,6 +30,15 @@ static void test_batches_by_number_and_time(void **state)
 		{ .text = "f" },
 		{ .text = "e", .end = true },
 	};
+	static const struct mortal_step burst[] = {
+		{ .text = "a", .and_next = true },
+		{ .text = "c", .and_next = true },
+		{ .text = "b", .and_next = true },
+		{ .text = "d", .and_next = true },
+		{ .text = "f", .and_next = true },
+		{ .text = "e", .and_next = true },
+		{ .end = true },
+	};
 	struct mortal_script script = {
 		.config = { .ops = &proof_command,
 			    .options = sorted,
@@ -43,7 +52,12 @@ static void test_batches_by_number_and_time(void **state)
 	};
 
 	assert_string_equal(mortal_play(&script), "c|b|a|.|d|.|f|e|.\n");
+	/* The next batch is waiting when the first one's output goes out. */
+	script.config.edges[0].limit_records = 0;
+	script.steps = burst;
+	assert_string_equal(mortal_play(&script), "c|b|a|.|f|e|d|.\n");
 	script.config.options = options;
+	script.steps = steps;
 	assert_string_equal(mortal_play(&script), "end|end|end\n");
 }
 
