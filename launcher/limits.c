@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <streamz/object.h>
 #include "launch.h"
 #include "log.h"
@@ -192,6 +193,20 @@ void plan_check_memory(struct plan *p)
 		"max_record= smaller, or raise memory=",
 		in_mib(total, a, sizeof(a)), in_mib(p->shared_bytes, b, sizeof(b)), p->n_workers,
 		edge);
+}
+
+void plan_warn_ipc(void)
+{
+	const char *session = getenv("XDG_SESSION_ID"), *user = getenv("USER");
+	char linger[300];
+
+	if (!session || !user || getuid() < 1000 || access("/run/systemd/system", F_OK) != 0)
+		return;
+	snprintf(linger, sizeof(linger), "/var/lib/systemd/linger/%s", user);
+	if (access(linger, F_OK) != 0)
+		log_say("systemd may remove shared memory when you log out (RemoveIPC=yes is its "
+			"default): loginctl enable-linger %s prevents that",
+			user);
 }
 
 int plan_refused(const struct plan *p)

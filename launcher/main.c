@@ -233,6 +233,7 @@ static int run(const struct arguments *a, const struct plan *plan)
 	int rc;
 
 	say_start(plan);
+	plan_warn_ipc();
 	rc = pipeline_open(&p, plan, a->fresh || a->one_line ? LEFT_FRESH : LEFT_RESUME);
 	if (rc)
 		return rc;

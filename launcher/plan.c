@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * plan.c - stages and edges in their order, workers, lanes, sizes
+ * plan.c - stages and edges in their order, record sizes, the shape
  */
 #include "plan.h"
 #include <bsd/string.h>
@@ -12,9 +12,6 @@
 
 #define QUARANTINE_TYPE "file"
 #define FAILED_PORT     "failed"
-
-/* Edges to the quarantine are rarely used: the least lane is enough. */
-#define QUARANTINE_WANT_BYTES 1
 
 struct plan_chunk {
 	struct plan_chunk *next;
@@ -333,148 +330,7 @@ static void plan_record_sizes(struct plan *p)
 	}
 }
 
-/* Lanes */
-
-static void plan_buffer(struct plan *p, struct plan_edge *e)
-{
-	const struct graph_opt *o = e->origin ? graph_opt_find(&e->origin->opts, "buffer") : NULL;
-	uint64_t want = e->origin ? 0 : QUARANTINE_WANT_BYTES;
-	uint64_t least = 2 * sz_record_space(e->max_record);
-	char size[32];
-
-	e->limit_records = UINT64_MAX;
-	if (o && o->value.text) {
-		want = (uint64_t)o->value.num2 / e->n_lanes;
-		if (o->value.records)
-			e->limit_records = (uint64_t)o->value.records / e->n_lanes;
-		if (e->limit_records == 0)
-			e->limit_records = 1;
-		e->limit_bytes = want & ~7ull;
-		if (want && e->limit_bytes < least)
-			graph_report(
-				p->graph, GRAPH_ERROR, o->loc,
-				"records larger than half a lane: this edge carries records of "
-				"up to %u bytes: expected room for two of them, %s or more, or a "
-				"smaller max_record=",
-				e->max_record,
-				sz_format_size(least * e->n_lanes, size, sizeof(size)));
-	}
-	e->cap_bytes = sz_lane_plan_bytes(want, e->max_record);
-	if (e->cap_bytes == 0)
-		graph_report(p->graph, GRAPH_ERROR,
-			     o && o->value.text ? o->loc
-			     : e->origin        ? e->origin->loc
-						: (struct graph_loc){ 0 },
-			     "a lane of %" PRIu64 " bytes is too large: expected at most %llu",
-			     want > least ? want : least, SZ_LANE_CAP_MAX);
-	if (e->limit_bytes == 0)
-		e->limit_bytes = e->cap_bytes;
-}
-
-static void plan_lanes(struct plan *p)
-{
-	uint32_t count = 0;
-
-	for (uint32_t i = 0; i < p->n_edges; i++) {
-		struct plan_edge *e = &p->edges[i];
-
-		e->first_lane = count;
-		e->n_lanes = p->stages[e->from].n_workers * p->stages[e->to].n_workers;
-		count += e->n_lanes;
-		plan_buffer(p, e);
-	}
-	p->lanes = plan_alloc(p, (count + 1) * sizeof(*p->lanes));
-	for (uint32_t i = 0; i < p->n_edges; i++) {
-		const struct plan_stage *from = &p->stages[p->edges[i].from];
-		const struct plan_stage *to = &p->stages[p->edges[i].to];
-
-		for (uint32_t a = 0; a < from->n_workers; a++)
-			for (uint32_t b = 0; b < to->n_workers; b++) {
-				uint32_t producer = from->first_worker + a;
-				uint32_t consumer = to->first_worker + b;
-
-				p->lanes[p->n_lanes++] = (struct plan_lane){
-					.edge = i,
-					.producer = producer,
-					.consumer = consumer,
-					.producer_out = p->workers[producer].n_out++,
-					.consumer_in = p->workers[consumer].n_in++,
-					.producer_edge = i - from->first_edge,
-				};
-			}
-	}
-}
-
-static void plan_workers(struct plan *p)
-{
-	for (uint32_t i = 0; i < p->n_stages; i++) {
-		p->stages[i].first_worker = p->n_workers;
-		p->n_workers += p->stages[i].n_workers;
-	}
-	p->workers = plan_alloc(p, (p->n_workers + 1) * sizeof(*p->workers));
-	for (uint32_t i = 0; i < p->n_stages; i++)
-		for (uint32_t n = 0; n < p->stages[i].n_workers; n++) {
-			struct plan_worker *w = &p->workers[p->stages[i].first_worker + n];
-
-			w->stage = i;
-			w->number = n;
-		}
-}
-
-/* Sizes */
-
-static void report_stage(struct plan *p, const struct plan_stage *s, const char *text)
-{
-	graph_report(p->graph, GRAPH_ERROR, s->origin ? s->origin->loc : (struct graph_loc){ 0 },
-		     "stage \"%s\": %s", s->name, text);
-}
-
-static void size_worker(struct plan *p, uint32_t index)
-{
-	struct plan_worker *w = &p->workers[index];
-	const struct plan_stage *s = &p->stages[w->stage];
-
-	if (w->n_in > SZ_LANES_MAX || w->n_out > SZ_LANES_MAX) {
-		report_stage(p, s,
-			     "more than 127 lanes in or out of one process: put a stage between");
-		return;
-	}
-	w->page = (struct sz_page_plan){
-		.worker_index = index,
-		.n_in = w->n_in,
-		.n_out = w->n_out,
-		.n_counters = sz_counter_count(s->n_edges, s->n_own),
-		.state_bytes = (uint32_t)s->state_bytes,
-		.journal_bytes = s->journal_bytes,
-		.arena_bytes = s->arena_bytes,
-	};
-	w->page_bytes = sz_page_plan_bytes(&w->page);
-	w->stats_bytes = sz_stats_plan_bytes(w->page.n_counters + SZ_G_FIXED);
-	if (!w->page_bytes || !w->stats_bytes)
-		report_stage(p, s, "asks for more state, journal or counters than a page can hold");
-	p->shared_bytes += w->page_bytes + w->stats_bytes;
-}
-
-static void plan_sizes(struct plan *p)
-{
-	for (uint32_t i = 0; i < p->n_workers; i++)
-		size_worker(p, i);
-	for (uint32_t i = 0; i < p->n_lanes; i++)
-		p->shared_bytes += SZ_LANE_DATA_AT + p->edges[p->lanes[i].edge].cap_bytes;
-	p->ctl.n_stages = p->n_stages;
-	p->ctl.n_workers = p->n_workers;
-	p->ctl.n_edges = p->n_edges;
-	p->ctl.n_lanes = p->n_lanes;
-	p->shared_bytes += sz_ctl_layout(&p->ctl);
-	if (p->n_stages > SZ_STAGES_MAX || p->n_workers > SZ_WORKERS_MAX ||
-	    p->n_edges > SZ_EDGES_MAX || p->n_lanes > SZ_LANES_TOTAL_MAX)
-		graph_report(
-			p->graph, GRAPH_ERROR, p->graph->name_loc,
-			"%u stages, %u processes, %u edges and %u lanes: expected at most %u, %u, "
-			"%u and %u: split the pipeline",
-			p->n_stages, p->n_workers, p->n_edges, p->n_lanes, SZ_STAGES_MAX,
-			SZ_WORKERS_MAX, SZ_EDGES_MAX, SZ_LANES_TOTAL_MAX);
-}
+/* Shape */
 
 /* FNV-1a, 64 bits: http://www.isthe.com/chongo/tech/comp/fnv/ */
 static void hash_text(uint64_t *hash, const char *text)
@@ -553,9 +409,7 @@ struct plan *plan_make(struct graph *graph, const struct catalog *catalog, const
 	plan_compare_claims(p);
 	if (graph->error_count)
 		return p;
-	plan_workers(p);
-	plan_lanes(p);
-	plan_sizes(p);
+	plan_layout(p);
 	plan_shape(p);
 	if (!graph->error_count)
 		plan_check_memory(p);

@@ -2,7 +2,8 @@
 /*
  * plan.h - from a graph to processes, lanes and bytes
  *
- *	plan.c		stages and edges in their order, workers, lanes, sizes
+ *	plan.c		stages and edges in their order, record sizes, the shape
+ *	layout.c	workers, lanes, and the bytes of every object
  *	ask.c		what each stage says of itself when asked with --check
  *	limits.c	the sum, and what it is held against
  *	show.c		--check
@@ -136,6 +137,9 @@ char *plan_edge_name(const struct plan *p, uint32_t edge, char buf[PLAN_EDGE_NAM
 /* Put what --check and the worker itself are told alike into a wiring. */
 void plan_wire_stage(const struct plan *p, const struct plan_stage *s, struct sz_wire_builder *b);
 
+/* layout.c: number workers and lanes, size all objects. */
+void plan_layout(struct plan *p);
+
 /* ask.c: Ask a stage what it needs; its refusals become diagnostics of the graph. */
 void plan_ask(struct plan *p, struct plan_stage *s);
 /* ask.c: Two stages that claim one thing: diagnostics. */
@@ -149,6 +153,9 @@ void plan_compare_claims(struct plan *p);
 int plan_refused(const struct plan *p);
 /* limits.c: hold it against the pipeline's memory=; a diagnostic. */
 void plan_check_memory(struct plan *p);
+
+/* limits.c: systemd-logind may take the shared memory away; say so where it would. */
+void plan_warn_ipc(void);
 
 /* show.c: print the plan, as --check does. */
 void plan_show(const struct plan *p, FILE *to);
