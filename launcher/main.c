@@ -222,12 +222,22 @@ static void say_start(const struct plan *plan)
 				plan->stages[i].name, plan->stages[i].options[0].value);
 }
 
+/* The line would be torn by records where both go to the terminal. */
+static bool may_show_progress(const struct arguments *a, const struct plan *plan)
+{
+	bool data = false;
+
+	for (uint32_t i = 0; i < plan->n_stages; i++)
+		data |= strcmp(plan->stages[i].type_name, "stdout") == 0;
+	return !a->quiet && isatty(STDERR_FILENO) && !(data && isatty(STDOUT_FILENO));
+}
+
 static int run(const struct arguments *a, const struct plan *plan)
 {
 	struct settings settings = {
 		.strict = a->strict,
 		.json = a->json,
-		.progress = !a->quiet && isatty(STDERR_FILENO),
+		.progress = may_show_progress(a, plan),
 	};
 	struct pipeline p;
 	int rc;
