@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # streamz-stages(7) holds the option tables of the stage types as the program knows them.
 man_pages := $(wildcard docs/man/*.[1-8]) $B/man/streamz-stages.7
-$B/man/streamz-stages.7: docs/man/streamz-stages.7.in $B/bin/streamz $B/bin/streamz-stage
+$B/man/streamz-stages.7: docs/man/streamz-stages.7.in docs/rules.mk $B/bin/streamz $B/bin/streamz-stage
 	@mkdir -p $(@D)
 	$B/bin/streamz types --man >$@.types
-	sed -e '/^@TYPES@$$/{r $@.types' -e 'd;}' $< >$@
+	sed -e '/^\.\\" The line @TYPES@/d' -e '/^@TYPES@$$/{r $@.types' -e 'd;}' $< >$@
 ifeq ($(SAN),)
 all: $B/man/streamz-stages.7
 endif
