@@ -11,15 +11,6 @@
 #ifndef SYS_futex_waitv
 #define SYS_futex_waitv 449
 #endif
-#ifndef FUTEX_32
-#define FUTEX_32 2
-struct futex_waitv {
-	uint64_t val;
-	uint64_t uaddr;
-	uint32_t flags;
-	uint32_t reserved;
-};
-#endif
 
 #define NS_PER_S	   1000000000ull
 #define NO_WAITV_SLEEP_NS  2000000ull
@@ -36,7 +27,7 @@ static int wait_one(const struct sz_wait_word *w, uint64_t timeout_ns)
 
 int sz_futex_wait_any(const struct sz_wait_word *words, unsigned count, uint64_t timeout_ns)
 {
-	struct futex_waitv v[SZ_WAIT_MAX];
+	struct sz_futex_waitv v[SZ_WAIT_MAX];
 	struct timespec until;
 
 	if (count == 0 || count > SZ_WAIT_MAX)
@@ -44,9 +35,7 @@ int sz_futex_wait_any(const struct sz_wait_word *words, unsigned count, uint64_t
 	if (count == 1)
 		return wait_one(words, timeout_ns);
 	for (unsigned i = 0; i < count; i++)
-		v[i] = (struct futex_waitv){ .val = words[i].seen,
-					     .uaddr = (uintptr_t)words[i].word,
-					     .flags = FUTEX_32 };
+		v[i] = sz_futex_waitv(&words[i]);
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += (time_t)(timeout_ns / NS_PER_S);
 	until.tv_nsec += (long)(timeout_ns % NS_PER_S);

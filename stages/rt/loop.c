@@ -334,8 +334,9 @@ enum sz_turn sz_rt_turn(struct sz_stage *s)
 	s->now_ns = sz_clock_now();
 	adapt_batch(s, slept);
 	s->turn_start_ns = s->now_ns;
-	if (s->io.inflight)
+	if (s->io.inflight || s->io.watching)
 		progress |= completions(s);
+	s->dirty |= sz_io_wants_commit(&s->io, s->ledger.next->cq_head);
 	if (s->ops->tick && run_state(s) == SZ_RUN_RUNNING)
 		progress |= timer(s);
 	if (run_state(s) == SZ_RUN_RUNNING && !s->tick_due)

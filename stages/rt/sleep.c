@@ -124,10 +124,14 @@ void sz_wake_peers(struct sz_stage *s, bool all)
 	wake_lanes(s, s->in, s->n_in, s->in_changed, s->in_unwoken, all, true);
 }
 
-/* A poisoned lane has moved when the nonsense in it has changed, which no copy of ours can tell: the futex does. */
-static bool moved(const struct sz_lane *lane)
+/* A poisoned lane is worth a look when what the peer says makes sense again. */
+static bool moved(struct sz_lane *lane, bool input)
 {
-	return !(lane->own_flags & SZ_LANE_POISONED) && sz_lane_peer_moved(lane);
+	struct sz_record r;
+
+	if (sz_likely(!(lane->own_flags & SZ_LANE_POISONED)))
+		return sz_lane_peer_moved(lane);
+	return (input ? sz_lane_peek(lane, &r) : sz_lane_tx_refresh(lane)) >= 0;
 }
 
 static struct sz_wait_word wait_word(const struct sz_lane *lane)
@@ -140,13 +144,13 @@ static struct sz_wait_word wait_word(const struct sz_lane *lane)
 }
 
 /* Is there something to do, as far as the lanes we would wait on can tell? */
-static bool lanes_moved(const struct sz_stage *s)
+static bool lanes_moved(struct sz_stage *s)
 {
 	for (uint32_t i = 0; s->waiting.input && i < s->n_in; i++)
-		if (!s->in_ended[i] && !s->in_skipped[i] && moved(&s->in[i]))
+		if (!s->in_ended[i] && !s->in_skipped[i] && moved(&s->in[i], true))
 			return true;
 	for (uint32_t i = 0; s->waiting.room && i < s->n_edges; i++)
-		if (s->edges[i].starved && moved(s->edges[i].lane))
+		if (s->edges[i].starved && moved(s->edges[i].lane, false))
 			return true;
 	return false;
 }
@@ -188,11 +192,10 @@ static uint64_t timeout(const struct sz_stage *s)
 	return ns;
 }
 
-static void wait_lanes(struct sz_stage *s)
+/* The lanes to watch, parked; words[0] is attention. Return: how many words. */
+static unsigned park(struct sz_stage *s, struct sz_wait_word *words)
 {
-	struct sz_wait_word words[SZ_WAIT_MAX];
 	unsigned n = 0;
-	uint64_t ns;
 
 	words[n++] = (struct sz_wait_word){ &attention_word, attention_seen };
 	for (uint32_t i = 0; s->waiting.input && i < s->n_in && n < SZ_WAIT_MAX; i++) {
@@ -207,51 +210,52 @@ static void wait_lanes(struct sz_stage *s)
 		sz_lane_park(s->edges[i].lane);
 		words[n++] = wait_word(s->edges[i].lane);
 	}
-	sz_fence_full(); /* our flags are out before the positions are looked at again (by the kernel too) */
-	ns = timeout(s);
-	if (!lanes_moved(s) && ns) {
-		s->gauges[SZ_G_SLEEPS]++;
-		sz_futex_wait_any(words, n, ns);
-	}
+	return n;
+}
+
+static void unpark(struct sz_stage *s)
+{
 	for (uint32_t i = 0; i < s->n_in; i++)
 		sz_lane_unpark(&s->in[i]);
 	for (uint32_t i = 0; i < s->n_out; i++)
 		sz_lane_unpark(&s->out[i]);
 }
 
-static void wait_io(struct sz_stage *s)
+/* The signal is let through only inside the wait, so that one that comes after the look is not missed. */
+static void wait_io(struct sz_stage *s, const struct sz_wait_word *words, unsigned n, uint64_t ns)
 {
-	uint64_t ns = timeout(s);
 	sigset_t set;
 
 	sigemptyset(&set);
 	sigaddset(&set, SZ_ATTENTION_SIGNAL);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	if (sz_load_relaxed(&attention_word) == attention_seen && ns) {
-		s->gauges[SZ_G_SLEEPS]++;
-		sz_io_wait(&s->io, ns, &wait_mask);
-	}
+	if (sz_load_relaxed(&attention_word) == attention_seen)
+		sz_io_wait(&s->io, words, n, ns, &wait_mask);
 	sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
-/*
- * Requests in flight are waited for before records: an endpoint asks for I/O only when it cannot go on without it or
- * when it is quickly done, so records that arrive meanwhile wait in their lane.
- */
 void sz_sleep(struct sz_stage *s)
 {
-	uint64_t start, slept;
-	enum sz_gauge gauge = s->waiting.room ? SZ_G_BLOCKED_NS : SZ_G_IDLE_NS;
+	bool lanes = s->waiting.input || s->waiting.room;
+	struct sz_wait_word words[SZ_WAIT_MAX];
+	uint64_t start, ns;
+	unsigned n;
 
 	sz_wake_peers(s, true);
-	if (spin(s))
+	if (lanes && spin(s))
 		return;
 	sz_gauges_update(s);
 	start = monotonic_now();
-	if (s->waiting.io && !s->waiting.room && s->io.inflight)
-		wait_io(s);
-	else
-		wait_lanes(s);
-	slept = monotonic_now() - start;
-	s->gauges[gauge] += slept;
+	n = park(s, words);
+	sz_fence_full(); /* our flags are out before the positions are looked at again (by the kernel too) */
+	ns = timeout(s);
+	if (ns && !lanes_moved(s)) {
+		s->gauges[SZ_G_SLEEPS]++;
+		if (s->io.inflight)
+			wait_io(s, words + 1, n - 1, ns);
+		else
+			sz_futex_wait_any(words, n, ns);
+	}
+	unpark(s);
+	s->gauges[s->waiting.room ? SZ_G_BLOCKED_NS : SZ_G_IDLE_NS] += monotonic_now() - start;
 }

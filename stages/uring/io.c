@@ -48,6 +48,18 @@ static void collect_recovered(struct sz_io *io)
 	}
 }
 
+/* liburing 2.3 has neither the opcode nor its prep function. */
+#define OP_FUTEX_WAITV 53
+
+static bool knows_futex_waitv(struct io_uring *ring)
+{
+	struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
+	bool known = probe && io_uring_opcode_supported(probe, OP_FUTEX_WAITV);
+
+	io_uring_free_probe(probe);
+	return known;
+}
+
 /*
  * Requests that were prepared but not submitted are forgotten: nothing that was committed says they were. The kernel
  * sees only what lies before its tail, and the tail moves in io_uring_submit().
@@ -64,6 +76,7 @@ static int open_uring(struct sz_io *io, int fd, const struct io_uring_params *pa
 	io->ring.sq.sqe_head = io->ring.sq.sqe_tail = *io->ring.sq.khead;
 	io->cq_pos = cq_head;
 	io->uring = true;
+	io->can_watch = knows_futex_waitv(&io->ring);
 	collect_recovered(io);
 	return 0;
 }
@@ -140,6 +153,8 @@ static int next_uring(struct sz_io *io, uint32_t *request, int *result)
 
 		*result = cqe->res;
 		io->cq_pos++;
+		if (data >> 32 == io->generation && i == SZ_IO_WATCH)
+			io->watching = false;
 		if (data == SZ_RING_IGNORE || data >> 32 != io->generation || i >= io->entries)
 			continue;
 		io->request[i].submitted = false;
@@ -341,18 +356,69 @@ int sz_io_next(struct sz_io *io, uint32_t *request, int *result)
 	return io->uring ? next_uring(io, request, result) : next_plain(io, request, result);
 }
 
-void sz_io_wait(struct sz_io *io, uint64_t timeout_ns, const sigset_t *mask)
+/*
+ * A futex wait as a request, so that one sleep watches lanes and completions. The kernel compares the words when it
+ * takes the request: a change since they were looked at completes it at once.
+ */
+static void watch(struct sz_io *io, const struct sz_wait_word *words, unsigned count)
 {
-	struct timespec t = { .tv_sec = (time_t)(timeout_ns / NS_PER_S), .tv_nsec = (long)(timeout_ns % NS_PER_S) };
+	struct sz_futex_waitv v[SZ_WAIT_MAX];
+	struct io_uring_sqe *sqe = next_sqe(io);
 
-	if (io->uring) {
-		struct __kernel_timespec kt = { .tv_sec = t.tv_sec, .tv_nsec = t.tv_nsec };
-		struct io_uring_cqe *cqe;
-		sigset_t set = *mask;
-
-		/* liburing looks at khead, which lags behind cq_pos; the count says how many lie between. */
-		io_uring_wait_cqes(&io->ring, &cqe, io->cq_pos - *io->ring.cq.khead + 1, &kt, &set);
+	if (!sqe)
 		return;
-	}
-	wait_plain(io, &t, mask);
+	for (unsigned i = 0; i < count; i++)
+		v[i] = sz_futex_waitv(&words[i]);
+	memset(sqe, 0, sizeof(*sqe));
+	sqe->opcode = OP_FUTEX_WAITV;
+	sqe->addr = (uintptr_t)v;
+	sqe->len = count;
+	sqe->user_data = (uint64_t)io->generation << 32 | VOLATILE_BIT | SZ_IO_WATCH;
+	sz_store_release(&io->live->inflight[SZ_IO_WATCH], sqe->user_data);
+	io->watching = io_uring_submit(&io->ring) > 0;
+}
+
+/* Its completion is met, and passed over, by sz_io_next(). */
+static void unwatch(struct sz_io *io)
+{
+	struct io_uring_sqe *sqe = next_sqe(io);
+
+	if (!sqe)
+		return;
+	io_uring_prep_cancel64(sqe, (uint64_t)io->generation << 32 | VOLATILE_BIT | SZ_IO_WATCH, 0);
+	sqe->user_data = SZ_RING_IGNORE;
+	io_uring_submit(&io->ring);
+}
+
+static void wait_uring(struct sz_io *io, const struct sz_wait_word *words, unsigned count,
+		       const struct timespec *timeout, const sigset_t *mask)
+{
+	struct __kernel_timespec kt = { .tv_sec = timeout->tv_sec, .tv_nsec = timeout->tv_nsec };
+	struct io_uring_cqe *cqe;
+	sigset_t set = *mask;
+
+	if (count)
+		watch(io, words, count);
+	/* liburing looks at khead, which lags behind cq_pos; the count says how many lie between. */
+	io_uring_wait_cqes(&io->ring, &cqe, io->cq_pos - *io->ring.cq.khead + 1, &kt, &set);
+	if (io->watching)
+		unwatch(io);
+}
+
+bool sz_io_wants_commit(const struct sz_io *io, uint32_t committed_cq_head)
+{
+	return io->uring && io->cq_pos - committed_cq_head > *io->ring.cq.kring_entries / 4;
+}
+
+void sz_io_wait(struct sz_io *io, const struct sz_wait_word *words, unsigned count, uint64_t timeout_ns,
+		const sigset_t *mask)
+{
+	bool look = count && (!io->uring || !io->can_watch || io->watching);
+	uint64_t ns = look && timeout_ns > SZ_IO_LOOK_NS ? SZ_IO_LOOK_NS : timeout_ns;
+	struct timespec t = { .tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S) };
+
+	if (io->uring)
+		wait_uring(io, words, look ? 0 : count, &t, mask);
+	else
+		wait_plain(io, &t, mask);
 }

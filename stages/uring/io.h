@@ -49,11 +49,16 @@ struct sz_io {
 	uint32_t inflight;	 /* submitted, not completed */
 	struct sz_io_request request[SZ_INFLIGHT_MAX];
 	int recovered[SZ_INFLIGHT_MAX]; /* result of an older life, -1: none */
+	bool can_watch;			/* the kernel knows IORING_OP_FUTEX_WAITV */
+	bool watching;			/* such a request is in flight */
 };
+
+/* The request number of the runtime's own futex wait. */
+#define SZ_IO_WATCH (SZ_INFLIGHT_MAX - 1)
 
 /**
  * sz_io_open() - take up the instance, or the plain engine
- * @ring_fd:	from the wiring, -1 for plain system calls
+ * @ring_fd:	from the wiring, -1 for plain system calls; sz_io_close() closes it
  * @params:	as the launcher got them
  * @cq_head:	committed
  *
@@ -74,7 +79,19 @@ int sz_io_submit(struct sz_io *io);
 /* The next completion of this life: 1 and set, or 0. */
 int sz_io_next(struct sz_io *io, uint32_t *request, int *result);
 
-/* Sleep until a completion is there, the time is over, or a signal of the (unblocked) set comes. */
-void sz_io_wait(struct sz_io *io, uint64_t timeout_ns, const sigset_t *mask);
+/**
+ * sz_io_wait() - sleep until a completion is there, one of the words has changed or is woken, the time is over, or a
+ *		  signal that mask lets through comes
+ * @words:	lanes to watch beside the requests, count may be 0
+ *
+ * Words and completions together need IORING_OP_FUTEX_WAITV (Linux 6.7). Without it, and with plain system calls, the
+ * sleep is cut to SZ_IO_LOOK_NS where there are words to watch.
+ */
+void sz_io_wait(struct sz_io *io, const struct sz_wait_word *words, unsigned count, uint64_t timeout_ns,
+		const sigset_t *mask);
+#define SZ_IO_LOOK_NS 20000000ull
+
+/* So many completions were looked at and not committed that a commit is due, to give their places back. */
+bool sz_io_wants_commit(const struct sz_io *io, uint32_t committed_cq_head);
 
 #endif

@@ -27,6 +27,22 @@ struct sz_wait_word {
 	uint32_t seen;
 };
 
+/* The kernel's struct futex_waitv and its flag for 32-bit words, which older headers lack. */
+struct sz_futex_waitv {
+	uint64_t val;
+	uint64_t uaddr;
+	uint32_t flags;
+	uint32_t reserved;
+};
+#define SZ_FUTEX_32 2u
+
+static inline struct sz_futex_waitv sz_futex_waitv(const struct sz_wait_word *w)
+{
+	struct sz_futex_waitv v = { w->seen, (uint64_t)(uintptr_t)w->word, SZ_FUTEX_32, 0 };
+
+	return v;
+}
+
 /**
  * sz_futex_wait_any() - sleep until one of the words differs from what was seen, or is woken
  * @words:	1..SZ_WAIT_MAX words

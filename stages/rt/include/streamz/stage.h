@@ -75,7 +75,7 @@ enum sz_result {
  *			runtime calls a handler only when every blocking output has that room. SZ_EMITS_IF_ROOM: the
  *			handler looks itself
  * @journal_per_call:	most journal bytes a call uses: the sum of sz_journal_cost() of what it saves
- * @ring_entries:	> 0: it does I/O and may have so many requests in flight (<= SZ_INFLIGHT_MAX)
+ * @ring_entries:	> 0: it does I/O and may have so many requests in flight (< SZ_INFLIGHT_MAX - 1)
  * @plan:		check the options, say what is needed. Runs in a process of its own before anything starts;
  *			may look at files, must not change anything. NULL: nothing to check
  * @init:		a life begins: open files, compile patterns, take up what sz_state() says
@@ -249,8 +249,7 @@ void sz_timer(struct sz_stage *s, uint64_t time_ns);
  * I/O. Requests are numbered by the stage, 0 … .ring_entries - 1; one of a number in flight at a time. They are
  * submitted after the commit that ends this turn: what a request is for belongs into the state before it is asked for.
  * Buffers of requests that are not SZ_IO_VOLATILE lie in the arena and are reused only after the commit that follows
- * the completion. While requests are in flight a stage with nothing to do sleeps until one completes; records that
- * arrive meanwhile wait in their lane.
+ * the completion.
  *
  * After a kill: a request of the dead life was completed or cancelled before the next life starts. init() asks
  * sz_io_recovered() for each request that the state says was wanted, and submits again what has no result.
