@@ -48,6 +48,7 @@ for test in "$@"; do
 	STREAMZ_TEST=$$-$name \
 		ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}log_path=$report \
 		UBSAN_OPTIONS=${UBSAN_OPTIONS:+$UBSAN_OPTIONS:}print_stacktrace=1:log_path=$report \
+		LSAN_OPTIONS=${LSAN_OPTIONS:+$LSAN_OPTIONS:}print_suppressions=0 \
 		TSAN_OPTIONS=${TSAN_OPTIONS:+$TSAN_OPTIONS:}log_path=$report \
 		timeout --kill-after=10 "${TEST_TIMEOUT:-300}" "$test" >"$log" 2>&1 </dev/null
 	status=$?

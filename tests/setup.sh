@@ -4,7 +4,7 @@
 set -eu
 
 build="gcc libc6-dev make libbsd-dev liburing-dev libpcre2-dev libjansson-dev"
-test="$build libcmocka-dev pkg-config"
+test="$build libcmocka-dev pkg-config python3"
 lint="$test clang clang-format clang-tidy cppcheck shellcheck mandoc libclang-rt-14-dev g++"
 
 case "${1:-build}" in
