@@ -62,6 +62,8 @@ static int attach_and_recover(const struct pipeline *p, const struct worker *w, 
 
 	*what = "its stage page";
 	rc = sz_ledger_attach(&l, page_fd, 1);
+	if (!rc && (l.h.n_in != w->plan->n_in || l.h.n_out != w->plan->n_out))
+		rc = -EBADMSG; /* the header is the worker's to write into, too */
 	if (rc)
 		return rc;
 	*what = "its lanes";

@@ -319,7 +319,7 @@ int sz_ledger_recover(struct sz_ledger *l, const struct sz_lane *in, const struc
 	for (uint32_t i = 0; i < l->h.n_in; i++)
 		sz_end_publish(sz_lane_consumer_end(&in[i]), l->in[i].word, l->in[i].records);
 	/* Crash point "republished": the same stores again are harmless, they are monotone. */
-	if (stats)
+	if (stats && stats->h.n_counters == l->h.n_counters)
 		sz_stats_publish(stats, l->counters, NULL);
 	for (uint32_t i = 0; i < l->h.n_out; i++) {
 		sz_store_relaxed(&sz_lane_producer_end(&out[i])->parked, 0);

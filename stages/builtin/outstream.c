@@ -86,6 +86,27 @@ static void pop(struct sz_stage *s, struct outstream *o, struct out_state *st)
 	st->count--;
 }
 
+/*
+ * A part of a chunk was taken. Its whole records are delivered, which matters if the reader leaves before the rest: a
+ * record that holds a newline of its own may then be counted early, never more than there are.
+ */
+static void count_part(struct sz_stage *s, struct out_chunk *c, uint32_t n)
+{
+	const uint8_t *at = ring_at(s, c->pos), *end = at + n;
+	uint32_t records = 0;
+	uint64_t bytes;
+
+	while (records + 1 < c->records && (at = memchr(at, '\n', (size_t)(end - at)))) {
+		records++;
+		at++;
+	}
+	bytes = n - records < c->bytes ? n - records : c->bytes;
+	sz_hold(s, -(int64_t)records);
+	sz_count_out(s, records, bytes);
+	c->records -= records;
+	c->bytes -= bytes;
+}
+
 /* So many more bytes of a chunk are outside. */
 static void advance(struct sz_stage *s, struct outstream *o, struct out_state *st, uint32_t i, uint32_t n)
 {
@@ -98,6 +119,8 @@ static void advance(struct sz_stage *s, struct outstream *o, struct out_state *s
 			pop(s, o, st);
 		return;
 	}
+	if (n < c->len)
+		count_part(s, c, n);
 	c->pos += n;
 	c->len -= n;
 	st->written += n;
