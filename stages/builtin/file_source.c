@@ -182,10 +182,13 @@ static bool reads_in_flight(const struct file_private *p)
 	return false;
 }
 
-/* Move filled over what has arrived in order. A read that got nothing is the end of the file. */
+/*
+ * Move filled over what has arrived in order. A read that got nothing is the end of the file; those behind it were
+ * reads ahead of the end and say nothing.
+ */
 static void collect(struct file_private *p)
 {
-	while (p->reads[p->next].done) {
+	while (!p->eof && p->reads[p->next].done) {
 		struct read_ahead *r = &p->reads[p->next];
 
 		p->filled = r->pos + r->got;
@@ -193,8 +196,6 @@ static void collect(struct file_private *p)
 		p->next = (p->next + 1) % READS;
 		if (r->got < r->len)
 			p->eof = true;
-		if (p->eof)
-			break;
 	}
 }
 
