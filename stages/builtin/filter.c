@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* filter - keep the records that match; the others go to the port rest, if it is wired */
 #include <errno.h>
-#include <string.h>
 
 #include "builtin.h"
 #include "regex.h"
 
 struct filter {
-	const char *match; /* NULL: by regex */
-	size_t match_len;
 	struct regex re;
 	bool invert, rest;
 };
@@ -18,27 +15,20 @@ enum { FILTER_REST = 1 };
 static int filter_init(struct sz_stage *s)
 {
 	struct filter *f = sz_private(s);
-	const struct sz_value *match = sz_option(s, "match");
+	bool literal = sz_option(s, "match")->text != NULL;
 
-	f->match = match->text;
-	f->match_len = match->len;
 	f->invert = sz_option(s, "invert")->num;
 	f->rest = sz_wired(s, FILTER_REST);
-	return f->match ? 0 : regex_init(s, &f->re, "regex");
+	return regex_init(s, &f->re, literal ? "match" : "regex", literal);
 }
 
 static int filter_record(struct sz_stage *s, const struct sz_record *r)
 {
 	const struct filter *f = sz_private(s);
-	int hit;
+	int hit = regex_match(&f->re, r->data, r->len);
 
-	if (f->match) {
-		hit = memmem(r->data, r->len, f->match, f->match_len) != NULL;
-	} else {
-		hit = regex_match(&f->re, r->data, r->len, 0, 0);
-		if (hit < 0)
-			return sz_error(s, hit, "regex= could not be decided for this record: match limit reached");
-	}
+	if (hit < 0)
+		return sz_error(s, hit, "regex= could not be decided for this record: match limit reached");
 	if ((hit != 0) != f->invert)
 		sz_emit(s, 0, r->data, r->len);
 	else if (f->rest)

@@ -26,12 +26,12 @@ static int map_init(struct sz_stage *s)
 	m->replace = sz_option(s, "replace");
 	m->options = PCRE2_SUBSTITUTE_UNSET_EMPTY | (sz_option(s, "all")->num ? PCRE2_SUBSTITUTE_GLOBAL : 0);
 	m->spare = malloc((size_t)sz_max_out(s) + 1);
-	return m->spare ? regex_init(s, &m->re, "regex") : -ENOMEM;
+	return m->spare ? regex_init(s, &m->re, "regex", false) : -ENOMEM;
 }
 
 static int substitute(const struct map *m, const struct sz_record *r, uint8_t *to, PCRE2_SIZE *len)
 {
-	return pcre2_substitute(m->re.code, r->data, r->len, 0, m->options, m->re.match, NULL,
+	return pcre2_substitute(m->re.code, r->data, r->len, 0, m->options, m->re.match, m->re.context,
 				(PCRE2_SPTR)m->replace->text, m->replace->len, to, len);
 }
 

@@ -3,9 +3,12 @@
 
 #include "regex.h"
 
-static pcre2_code *compile(const struct sz_value *v, int *error, PCRE2_SIZE *at)
+#define JIT_STACK_START 32768
+#define JIT_STACK_MAX	(1u << 20)
+
+static pcre2_code *compile(const struct sz_value *v, uint32_t options, int *error, PCRE2_SIZE *at)
 {
-	return pcre2_compile((PCRE2_SPTR)v->text, v->len, PCRE2_NEVER_BACKSLASH_C, error, at, NULL);
+	return pcre2_compile((PCRE2_SPTR)v->text, v->len, options, error, at, NULL);
 }
 
 int regex_plan(struct sz_plan *p, const char *option)
@@ -18,7 +21,7 @@ int regex_plan(struct sz_plan *p, const char *option)
 
 	if (!v->text)
 		return 0;
-	code = compile(v, &error, &at);
+	code = compile(v, PCRE2_NEVER_BACKSLASH_C, &error, &at);
 	if (!code) {
 		pcre2_get_error_message(error, (PCRE2_UCHAR *)text, sizeof(text));
 		return sz_plan_error(p, option, "not a regular expression (PCRE2): %s at byte %zu of the pattern", text,
@@ -28,28 +31,38 @@ int regex_plan(struct sz_plan *p, const char *option)
 	return 0;
 }
 
-int regex_init(struct sz_stage *s, struct regex *re, const char *option)
+int regex_init(struct sz_stage *s, struct regex *re, const char *option, bool literal)
 {
 	PCRE2_SIZE at;
 	int error;
 
-	re->code = compile(sz_option(s, option), &error, &at);
+	re->code = compile(sz_option(s, option), literal ? PCRE2_LITERAL : PCRE2_NEVER_BACKSLASH_C, &error, &at);
 	if (!re->code)
 		return sz_error(s, -EINVAL, "%s= does not compile", option);
-	pcre2_jit_compile(re->code, PCRE2_JIT_COMPLETE); /* without JIT the interpreter gives the same answers */
+	/* Without JIT the interpreter gives the same answers. */
+	re->jit = pcre2_jit_compile(re->code, PCRE2_JIT_COMPLETE) == 0;
 	re->match = pcre2_match_data_create_from_pattern(re->code, NULL);
-	return re->match ? 0 : -ENOMEM;
+	re->context = pcre2_match_context_create(NULL);
+	re->stack = re->jit ? pcre2_jit_stack_create(JIT_STACK_START, JIT_STACK_MAX, NULL) : NULL;
+	if (!re->match || !re->context || (re->jit && !re->stack))
+		return -ENOMEM;
+	if (re->jit)
+		pcre2_jit_stack_assign(re->context, NULL, re->stack);
+	return 0;
 }
 
 void regex_free(struct regex *re)
 {
+	pcre2_jit_stack_free(re->stack);
+	pcre2_match_context_free(re->context);
 	pcre2_match_data_free(re->match);
 	pcre2_code_free(re->code);
 }
 
-int regex_match(const struct regex *re, const void *data, size_t len, size_t from, uint32_t options)
+int regex_match(const struct regex *re, const void *data, size_t len)
 {
-	int rc = pcre2_match(re->code, data, len, from, options, re->match, NULL);
+	int rc = re->jit ? pcre2_jit_match(re->code, data, len, 0, 0, re->match, re->context)
+			 : pcre2_match(re->code, data, len, 0, 0, re->match, re->context);
 
 	if (rc >= 0)
 		return rc;
