@@ -365,7 +365,7 @@ void graph_print_diags(const struct graph *graph, FILE *to)
 			print_diag(impl, n, to);
 	}
 	if (impl->too_many)
-		fprintf(to, "error: more than %u mistakes: the rest is not shown\n",
+		fprintf(to, "error: more than %d mistakes: the rest is not shown\n",
 			GRAPH_ERRORS_MAX);
 	free(sorted);
 }

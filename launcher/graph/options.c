@@ -281,6 +281,7 @@ static void edge_opts(struct parser *p, struct raw_edge *e, const struct raw_edg
 		e->opts = before->opts;
 		return;
 	}
+	/* e is one of p->edges: NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 	e->opts = arena_alloc(p->impl, sizeof(*e->opts));
 	check_raw(p, &o, e->raw, e->opts, &cap);
 	for (i = 0; e->arrows > 1 && i < e->opts->count; i++) {

@@ -255,6 +255,7 @@ static bool refuse_include(struct parser *p, const struct scope *scope,
 		note_at(p->impl, i->loc, "included here before");
 		return true;
 	}
+	/* from is the file being read: NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 	if (from->depth == GRAPH_INCLUDE_DEPTH) {
 		if (!p->too_deep)
 			error_at(p->impl, loc, "includes more than %u deep: expected fewer",

@@ -86,7 +86,8 @@ int main(int argc, char **argv)
 	struct ring *r = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	char *data = mmap(0, 2 * cap, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	for (int i = 0; i < 2; i++)
-		mmap(data + i * cap, cap, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_POPULATE, fd, 0);
+		if (mmap(data + i * cap, cap, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_POPULATE, fd, 0) == MAP_FAILED)
+			return 1;
 	char *payload = calloc(1, len), *copy = malloc(len);
 	memset(payload, 7, len);
 
