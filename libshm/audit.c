@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * audit.c - the lines of DESIGN section 6 "Counting", checked
+ * audit.c - the equations of docs/ARCHITECTURE.md, "Counting", checked
  *
  * Why most lines are equations even while the pipeline runs: counters and positions of a worker stand in one slot
  * and became true together. A lane is between two slots. Read consumer, producer, records, consumer: if the consumer
@@ -27,11 +27,6 @@ struct audit {
 	void *ctx;
 	struct sz_audit_result result;
 };
-
-static uint64_t position(const struct sz_lane_mark *m)
-{
-	return m->word & ~(uint64_t)SZ_LANE_FLAGS;
-}
 
 static void term(struct sz_audit_check *c, const char *name, uint64_t value)
 {
@@ -157,18 +152,21 @@ static int walk(const struct sz_lane *lane, uint64_t from, uint64_t to, uint64_t
 	while (from != to) {
 		const uint8_t *at = lane->data + (from & lane->mask);
 		uint64_t word0 = sz_load_relaxed((const uint64_t *)(const void *)at);
-		uint32_t len = (uint32_t)word0;
 
-		if (to - from < SZ_RECORD_HEADER || len > lane->max_record ||
-		    word0 >> 32 >= SZ_RECORD_KINDS || sz_record_space(len) > to - from) {
+		if (!sz_lane_header_fits(lane, word0, to - from)) {
 			*bad = from;
 			return -EBADMSG;
 		}
-		from += sz_record_space(len);
+		from += sz_record_space((uint32_t)word0);
 		n++;
 	}
 	*count = n;
 	return 0;
+}
+
+static const struct sz_lane_end *end_of(const struct sz_lane *lane, bool producer)
+{
+	return producer ? sz_lane_producer_end(lane) : sz_lane_consumer_end(lane);
 }
 
 /* Where an end stands: its worker's ledger, or, failing that, what it has published. */
@@ -178,22 +176,16 @@ static void end_mark(const struct sz_view *view, uint32_t index, bool producer,
 	const struct sz_ctl_lane *l = &SZ_CTL_LANES(view->ctl)[index];
 	uint32_t w = producer ? l->producer : l->consumer;
 	const struct sz_ledger *ledger = &view->private_->workers_of[w].ledger;
-	const struct sz_lane *lane = &view->private_->lanes_of[index].lane;
-	const struct sz_lane_end *end =
-		producer ? sz_lane_producer_end(lane) : sz_lane_consumer_end(lane);
+	const struct sz_lane_mark *next =
+		producer ? &ledger->out[l->producer_out] : &ledger->in[l->consumer_in];
 
-	if (view->workers[w].exact && sz_view_read_mark(ledger,
-							producer ? &ledger->out[l->producer_out]
-								 : &ledger->in[l->consumer_in],
-							m) == 0)
-		return;
-	m->word = sz_load_acquire(&end->pos); /* pairs: sz_end_publish() */
-	m->records = sz_load_relaxed(&end->records);
+	if (!view->workers[w].exact || sz_view_read_mark(ledger, next, m) != 0)
+		end_read(end_of(&view->private_->lanes_of[index].lane, producer), m);
 }
 
 static uint64_t capacity_records(const struct sz_lane *lane)
 {
-	return (lane->mask + 1) / SZ_RECORD_HEADER;
+	return lane_cap_bytes(lane) / SZ_RECORD_HEADER;
 }
 
 static void lane_fill(struct sz_view *view, uint32_t i, uint32_t k, struct sz_audit_check *c)
@@ -208,13 +200,13 @@ static void lane_fill(struct sz_view *view, uint32_t i, uint32_t k, struct sz_au
 	for (int n = 0; n < STILL_TRIES; n++) {
 		end_mark(view, i, false, &head);
 		end_mark(view, i, true, &tail);
-		if (position(&tail) - position(&head) <= lane->mask + 1)
-			rc = walk(lane, position(&head), position(&tail), &fill, &bad);
+		if (mark_pos(&tail) - mark_pos(&head) <= lane_cap_bytes(lane))
+			rc = walk(lane, mark_pos(&head), mark_pos(&tail), &fill, &bad);
 		else
 			rc = -ERANGE;
 		sz_fence_acquire();
 		end_mark(view, i, false, &after);
-		c->exact = position(&after) == position(&head) && after.records == head.records;
+		c->exact = mark_pos(&after) == mark_pos(&head) && after.records == head.records;
 		if (c->exact)
 			break;
 		pause_ns(PAUSE_NS / 20);
@@ -229,7 +221,7 @@ static void lane_fill(struct sz_view *view, uint32_t i, uint32_t k, struct sz_au
 	if (rc == -ERANGE)
 		snprintf(c->why, sizeof(c->why),
 			 "the ends are %" PRIu64 " bytes apart, the lane holds %" PRIu64,
-			 position(&tail) - position(&head), lane->mask + 1);
+			 mark_pos(&tail) - mark_pos(&head), lane_cap_bytes(lane));
 	else if (rc)
 		snprintf(c->why, sizeof(c->why),
 			 "the record at position %" PRIu64 " has an impossible header", bad);
@@ -242,31 +234,20 @@ static void lane_word(struct sz_view *view, uint32_t i, bool producer, struct sz
 {
 	const struct sz_ctl_lane *l = &SZ_CTL_LANES(view->ctl)[i];
 	const struct sz_lane *lane = &view->private_->lanes_of[i].lane;
-	const struct sz_lane_end *end =
-		producer ? sz_lane_producer_end(lane) : sz_lane_consumer_end(lane);
-	uint32_t w = producer ? l->producer : l->consumer;
+	bool settled = is_settled(view, producer ? l->producer : l->consumer);
 	struct sz_lane_mark word, mark;
 	uint64_t lag;
 
-	word.word = sz_load_acquire(&end->pos); /* pairs: sz_end_publish() */
-	word.records = sz_load_relaxed(&end->records);
+	end_read(end_of(lane, producer), &word);
 	end_mark(view, i, producer, &mark);
-	lag = position(&mark) - position(&word);
+	lag = mark_pos(&mark) - mark_pos(&word);
 	c->left_name = "ledger";
 	c->left = mark.records;
 	term(c, "published", word.records);
-	if (is_settled(view, w)) {
-		c->slack = 0;
-		if (lag)
-			snprintf(c->why, sizeof(c->why),
-				 "published position %" PRIu64 ", ledger %" PRIu64, position(&word),
-				 position(&mark));
-		return;
-	}
-	c->slack = capacity_records(lane);
-	if (lag > lane->mask + 1)
+	c->slack = settled ? 0 : capacity_records(lane);
+	if (lag > (settled ? 0 : lane_cap_bytes(lane)))
 		snprintf(c->why, sizeof(c->why), "published position %" PRIu64 ", ledger %" PRIu64,
-			 position(&word), position(&mark));
+			 mark_pos(&word), mark_pos(&mark));
 }
 
 static void lane_tail(struct sz_view *view, uint32_t i, uint32_t k, struct sz_audit_check *c)

@@ -79,6 +79,28 @@ char *sz_view_edge_name(const struct sz_view *view, uint32_t edge, char buf[SZ_V
 	return buf;
 }
 
+/* Objects */
+
+/* /dev/shm is everybody's: somebody else's object under our name is not followed, he could cut it short under us. */
+static int object_open(const struct sz_view_private *p, enum sz_object kind, uint32_t index)
+{
+	char name[SZ_OBJECT_NAME_MAX];
+	int rc = sz_object_name(name, p->pipeline, p->uid, kind, index), fd;
+	struct stat st;
+
+	if (rc)
+		return rc;
+	fd = sz_object_open(name, 0);
+	if (fd < 0)
+		return fd;
+	rc = fstat(fd, &st) < 0 ? -errno : st.st_uid != p->uid ? -EPERM : 0;
+	if (rc) {
+		close(fd);
+		return rc;
+	}
+	return fd;
+}
+
 /* ctl */
 
 static int ctl_copy(const struct sz_view_private *p, struct sz_ctl *to)
@@ -92,21 +114,14 @@ static int ctl_copy(const struct sz_view_private *p, struct sz_ctl *to)
 
 static int ctl_open(struct sz_view_private *p)
 {
-	char name[SZ_OBJECT_NAME_MAX];
 	struct stat st;
 	void *map;
-	int rc;
 
-	rc = sz_object_name(name, p->pipeline, p->uid, SZ_OBJ_CTL, 0);
-	if (rc)
-		return rc;
-	p->ctl_fd = sz_object_open(name, 0);
+	p->ctl_fd = object_open(p, SZ_OBJ_CTL, 0);
 	if (p->ctl_fd < 0)
 		return p->ctl_fd;
 	if (fstat(p->ctl_fd, &st) < 0)
 		return -errno;
-	if (st.st_uid != p->uid)
-		return -EPERM;
 	if (st.st_size < (off_t)sizeof(struct sz_ctl) || st.st_size > (off_t)CTL_BYTES_MAX)
 		return -EBADMSG;
 	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, p->ctl_fd, 0);
@@ -226,26 +241,6 @@ static int values_default(struct worker_objects *o)
 	if (!rc)
 		sz_stats_describe(o->desc, o->n_edges, NULL, 0);
 	return rc;
-}
-
-/* /dev/shm is everybody's: somebody else's object under our name is not followed, he could cut it short under us. */
-static int object_open(const struct sz_view_private *p, enum sz_object kind, uint32_t index)
-{
-	char name[SZ_OBJECT_NAME_MAX];
-	int rc = sz_object_name(name, p->pipeline, p->uid, kind, index), fd;
-	struct stat st;
-
-	if (rc)
-		return rc;
-	fd = sz_object_open(name, 0);
-	if (fd < 0)
-		return fd;
-	rc = fstat(fd, &st) < 0 ? -errno : st.st_uid != p->uid ? -EPERM : 0;
-	if (rc) {
-		close(fd);
-		return rc;
-	}
-	return fd;
 }
 
 static int stats_attach(struct sz_view_private *p, uint32_t worker)
@@ -398,18 +393,12 @@ static int lane_attach(struct sz_view_private *p, uint32_t index)
 	close(fd);
 	if (rc)
 		return rc;
-	if (o->lane.lane_index != index || o->lane.mask + 1 != c->cap_bytes) {
+	if (o->lane.lane_index != index || lane_cap_bytes(&o->lane) != c->cap_bytes) {
 		sz_lane_detach(&o->lane);
 		return -EBADMSG;
 	}
 	o->attached = true;
 	return 0;
-}
-
-static void end_read(const struct sz_lane_end *end, struct sz_lane_mark *m)
-{
-	m->word = sz_load_acquire(&end->pos); /* pairs: sz_end_publish() */
-	m->records = sz_load_relaxed(&end->records);
 }
 
 /* Both ends as published; seen at one moment if the consumer did not move meanwhile. Return: 0, -EBADMSG. */
@@ -424,7 +413,7 @@ static int ends_read(const struct sz_lane *lane, struct sz_lane_mark *tail,
 		end_read(sz_lane_consumer_end(lane), &after);
 		if (after.word != head->word)
 			continue;
-		return (tail->word & ~7ull) - (head->word & ~7ull) > lane->mask + 1 ? -EBADMSG : 0;
+		return mark_pos(tail) - mark_pos(head) > lane_cap_bytes(lane) ? -EBADMSG : 0;
 	}
 	return 0;
 }
@@ -448,7 +437,7 @@ static void lane_read(struct sz_view *view, uint32_t index)
 		/* Nobody may have published what was committed last. */
 		tail = from->ledger.out[c->producer_out];
 		head = to->ledger.in[c->consumer_in];
-		if ((tail.word & ~7ull) - (head.word & ~7ull) > lane->mask + 1)
+		if (mark_pos(&tail) - mark_pos(&head) > lane_cap_bytes(lane))
 			v.error = -EBADMSG;
 	} else {
 		v.error = ends_read(lane, &tail, &head);
@@ -459,9 +448,9 @@ static void lane_read(struct sz_view *view, uint32_t index)
 	v.consumed = head.records;
 	v.tail_flags = (uint32_t)(tail.word & SZ_LANE_FLAGS);
 	v.head_flags = (uint32_t)(head.word & SZ_LANE_FLAGS);
-	v.fill_bytes = (tail.word & ~7ull) - (head.word & ~7ull);
-	if (v.fill_bytes > lane->mask + 1)
-		v.fill_bytes = lane->mask + 1;
+	v.fill_bytes = mark_pos(&tail) - mark_pos(&head);
+	if (v.fill_bytes > lane_cap_bytes(lane))
+		v.fill_bytes = lane_cap_bytes(lane);
 	/* The counts are stored before the positions: either may be a batch ahead of what it belongs to. */
 	if (tail.records - head.records < 1ull << 63)
 		v.fill_records = tail.records - head.records;

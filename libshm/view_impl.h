@@ -37,6 +37,24 @@ struct sz_view_private {
 	struct sz_view_edge *edges;
 };
 
+/* Position of a published word, or of a mark of the ledger. */
+static inline uint64_t mark_pos(const struct sz_lane_mark *m)
+{
+	return m->word & ~(uint64_t)SZ_LANE_FLAGS;
+}
+
+static inline uint64_t lane_cap_bytes(const struct sz_lane *lane)
+{
+	return lane->mask + 1;
+}
+
+/* What an end has published. The count is stored before the position, so it may be a batch ahead of it. */
+static inline void end_read(const struct sz_lane_end *end, struct sz_lane_mark *m)
+{
+	m->word = sz_load_acquire(&end->pos); /* pairs: sz_end_publish() */
+	m->records = sz_load_relaxed(&end->records);
+}
+
 /* Read one worker again: statistics, then the slot. */
 void sz_view_read_worker(struct sz_view *view, uint32_t worker);
 

@@ -244,7 +244,7 @@ struct sz_wiring {
 	uint32_t in_at, out_at, edges_at, options_at;
 };
 
-struct sz_wire_builder; /* grows a wiring; see wiring.c */
+struct sz_wire_builder; /* grows a wiring */
 struct sz_wire_builder *sz_wire_new(void);
 void sz_wire_free(struct sz_wire_builder *b);
 /* The fixed part, to be filled in. Valid until the next call on b. */

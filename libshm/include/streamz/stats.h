@@ -62,7 +62,7 @@ struct sz_stats {
 };
 
 /*
- * The counters every worker has, in this order; see sz_counter_plan() for what follows them.
+ * The counters every worker has, in this order; see sz_counter_count() for what follows them.
  * Records of an input are taken = handled + failed + held.
  */
 enum sz_counter {

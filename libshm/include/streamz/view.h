@@ -156,7 +156,7 @@ uint64_t sz_view_records_held(const struct sz_view *view);
 uint32_t sz_view_unfinished_sources(const struct sz_view *view);
 
 /*
- * The audit: DESIGN section 6 "Counting", line by line
+ * The audit: the equations of docs/ARCHITECTURE.md, "Counting", one by one
  */
 enum sz_audit_kind {
 	SZ_AUDIT_OBJECT, /* an object is missing or broken: not a line, but no line can be checked without it */
