@@ -16,6 +16,7 @@
 
 #define BATCH_MAX	1024u
 #define BATCH_START	64u
+#define PRODUCE_MAX_BYTES (128u << 10) /* a consumer starts on the first records while the next are made */
 #define TURN_LONG_NS	1000000ull /* a turn should not take longer: neighbours wait for its commit */
 #define TURN_SHORT_NS	250000ull
 #define STATS_EVERY_NS	10000000ull
@@ -139,11 +140,20 @@ static bool timer(struct sz_stage *s)
 	return outcome(s, rc, "tick");
 }
 
+/* Space that what was emitted so far takes in a lane, one edge a record. */
+static uint64_t emitted_space(const struct sz_stage *s)
+{
+	const uint64_t *c = s->ledger.counters;
+
+	return c[SZ_C_BYTES_OUT] + c[SZ_C_RECORDS_OUT] * SZ_RECORD_HEADER;
+}
+
 static bool produce(struct sz_stage *s)
 {
+	uint64_t start = emitted_space(s);
 	bool progress = false;
 
-	for (uint32_t n = 0; n < s->batch_limit; n++) {
+	for (uint32_t n = 0; n < s->batch_limit && emitted_space(s) - start < PRODUCE_MAX_BYTES; n++) {
 		int rc;
 
 		if (!sz_room_for_call(s, s->wiring->max_out))
