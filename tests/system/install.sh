@@ -86,8 +86,15 @@ for example in plugin program; do
 	}
 	cp -R "$here/examples/$example" "$dir/$example"
 	env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -C "$dir/$example" >"$dir/err.$example" 2>&1 || fail "examples/$example does not build"
+	product=$(find "$dir/$example" -type f -perm -100 ! -name '*.o')
+	streamz types "$product" >table 2>err || fail "streamz types $product"
 	tried=$((tried + 1))
 done
+if [ -x plugin/upper.so ]; then
+	sed 's/^/line /' in >lines
+	streamz-launch -q -e file path=lines ! plugin/upper.so ! file path=out mode=truncate 2>err || fail "a pipeline with examples/plugin"
+	cmp -s out <(tr '[:lower:]' '[:upper:]' <lines) || fail "a pipeline with examples/plugin: wrong output"
+fi
 
 make_here uninstall
 left=$(find "$root" ! -type d)
