@@ -77,7 +77,7 @@ const char *read_file(const char *path, size_t *len)
 	return all;
 }
 
-static void close_all_in_folder(void)
+void close_all_in_folder(void)
 {
 	DIR *dir = opendir("/proc/self/fd");
 	struct dirent *d;

@@ -25,6 +25,9 @@ void write_file(const char *path, const char *text, size_t len);
 /* Its content, NUL-terminated, in a static buffer. */
 const char *read_file(const char *path, size_t *len);
 
+/* A process's end closes its files; these are of this process. */
+void close_all_in_folder(void);
+
 /* Death: what is in the folder is closed as the kernel would, then rig_crash(). */
 int die(struct rig *r);
 
