@@ -83,6 +83,26 @@ static int attach_edges(struct sz_stage *s)
 	return 0;
 }
 
+/* What one call may emit has to fit into every blocking edge, or the stage would wait for room for ever. */
+int sz_rt_check_emits(struct sz_stage *s)
+{
+	bool counted = s->ops->emits != SZ_EMITS_INPUT && s->ops->emits != SZ_EMITS_IF_ROOM;
+	uint64_t records = counted ? s->ops->emits : 1, bytes = records * sz_record_space(s->wiring->max_out);
+
+	for (uint32_t i = 0; i < s->n_edges; i++) {
+		const struct sz_edge *e = &s->edges[i];
+
+		if (e->overflow != SZ_OVERFLOW_BLOCK || (s->failed_port && e->port == s->failed_port))
+			continue;
+		if (bytes > e->lane->limit_bytes || records > e->lane->limit_records)
+			return sz_error(s, -E2BIG,
+					"it may emit %llu records of %u bytes at once, which no edge leaving it has room for: "
+					"raise buffer= there, or lower max_record= here",
+					(unsigned long long)records, s->wiring->max_out);
+	}
+	return 0;
+}
+
 static int attach_ctl(struct sz_stage *s)
 {
 	struct stat st;

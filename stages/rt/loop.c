@@ -365,11 +365,11 @@ enum sz_turn sz_rt_turn(struct sz_stage *s)
 /* Begin a life: init, then a commit that says so; the launcher takes the first commit for readiness. */
 int sz_rt_start(struct sz_stage *s)
 {
-	int rc = 0;
+	int rc = sz_rt_check_emits(s);
 
 	s->now_ns = sz_clock_now();
 	s->batch_limit = BATCH_START;
-	if (run_state(s) != SZ_RUN_ENDED && s->ops->init)
+	if (!rc && run_state(s) != SZ_RUN_ENDED && s->ops->init)
 		rc = s->ops->init(s);
 	if (rc < 0)
 		return rc;

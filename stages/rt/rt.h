@@ -97,6 +97,8 @@ int sz_describe_main(const struct sz_stage_ops *const *types);
 /* attach.c */
 int sz_rt_attach(struct sz_stage *s, const struct sz_stage_ops *ops, const struct sz_wiring *w);
 void sz_rt_detach(struct sz_stage *s);
+/* 0, -E2BIG with sz_error() set. */
+int sz_rt_check_emits(struct sz_stage *s);
 
 /* loop.c */
 int sz_rt_run(struct sz_stage *s);

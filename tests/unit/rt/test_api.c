@@ -350,6 +350,31 @@ static void test_plain_writes_never_block(void **state)
 	rig_close(&r);
 }
 
+static const struct sz_stage_ops greedy = { TYPE("greedy"), .record = who_record, .emits = 8 };
+
+static void test_what_a_call_may_emit_has_to_fit(void **state)
+{
+	static const struct rig_edge tight[] = {
+		{ .port = "", .limit_records = 7 },
+		{ .port = "", .limit_bytes = 8 * (1024 + 16) - 1 },
+		{ .port = "", .limit_records = 8, .limit_bytes = 8 * (1024 + 16) },
+		{ .port = "", .limit_records = 1, .overflow = SZ_OVERFLOW_DROP_NEWEST },
+	};
+
+	for (size_t i = 0; i < 4; i++) {
+		struct rig r;
+
+		assert_int_equal(rig_open(&r, &(struct rig_config){ .ops = &greedy,
+								    .inputs = 1,
+								    .edges = { tight[i] } }),
+				 i < 2 ? -E2BIG : 0);
+		if (i < 2)
+			assert_non_null(
+				strstr(r.stage.error_text, "8 records of 1024 bytes at once"));
+		rig_close(&r);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -360,6 +385,7 @@ int main(void)
 		cmocka_unit_test(test_no_input_before_a_tick_is_finished),
 		cmocka_unit_test(test_poll_tells_of_a_childs_end),
 		cmocka_unit_test(test_plain_writes_never_block),
+		cmocka_unit_test(test_what_a_call_may_emit_has_to_fit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
