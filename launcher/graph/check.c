@@ -20,8 +20,7 @@ static void unknown_stage(struct parser *p, const struct raw_edge *e, const stru
 	if (meant) {
 		error_at(p->impl, end->loc,
 			 "unknown stage \"%s\": an included file knows only its own stages; "
-			 "expected "
-			 "this arrow in the graph that declares \"%s\"",
+			 "expected this arrow in the graph that declares \"%s\"",
 			 end->shown, end->shown);
 		meant->touched = true;
 		return;
@@ -114,8 +113,7 @@ static bool check_from(struct parser *p, struct decl *d, const struct raw_end *e
 			return true;
 		error_at(p->impl, end->loc,
 			 "an arrow out of \"%s\", which is a sink: expected a source or a stage "
-			 "left of "
-			 "the arrow",
+			 "left of the arrow",
 			 end->shown);
 		note_at(p->impl, d->stage.loc, "declared here");
 		return false;
@@ -192,8 +190,7 @@ static void check_stage(struct parser *p, const struct decl *d)
 	} else {
 		error_at(p->impl, s->loc,
 			 "the output of %s \"%s\" goes nowhere: expected an arrow %s -> ...; to "
-			 "discard "
-			 "it, one to a sink of type null",
+			 "discard it, one to a sink of type null",
 			 sz_role_name(s->role), s->name, s->name);
 	}
 }

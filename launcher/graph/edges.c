@@ -254,8 +254,7 @@ static void refuse_ports(struct parser *p, const struct group *group)
 		if (end->port && end->name)
 			error_at(p->impl, end->port_loc,
 				 "an arrow into port \"%.64s\": records leave through ports; "
-				 "expected the "
-				 "stage alone, \"%s\"",
+				 "expected the stage alone, \"%s\"",
 				 end->port, end->shown);
 	}
 }

@@ -121,8 +121,7 @@ static void unterminated(struct lexer *lx, struct word *w, uint32_t from, uint32
 {
 	error_at(lx->impl, at(lx, from, to),
 		 "%s without its end: expected a closing %s on the same line; a text of several "
-		 "lines "
-		 "goes between \"\"\" and \"\"\"",
+		 "lines goes between \"\"\" and \"\"\"",
 		 quote, quote);
 	w->bad = lx->truncated = true;
 }

@@ -299,8 +299,7 @@ static void edge_opts(struct parser *p, struct raw_edge *e, const struct raw_edg
 			 loc_of(opt->key_loc.file, opt->key_loc.offset,
 				opt->loc.offset + opt->loc.len),
 			 "%s=%s may lose records and stands on a line of %u arrows: expected it on "
-			 "a "
-			 "line of its own for the one edge that may lose",
+			 "a line of its own for the one edge that may lose",
 			 opt->key, v->text, e->arrows);
 	}
 	inherit_all(p, &o, e->scope, DEFAULTS_EDGE, NULL, e->opts, &cap);

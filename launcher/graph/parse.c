@@ -93,8 +93,7 @@ bool check_name(struct parser *p, struct text name, struct graph_loc loc, const 
 	if (name.s[name.len - 1] == '-') {
 		error_at(impl, loc,
 			 "\"%s\" cannot name a %s: a name does not end in -, which would run into "
-			 "an "
-			 "arrow",
+			 "an arrow",
 			 name.s, what);
 		return false;
 	}
@@ -146,8 +145,7 @@ static bool check_key(struct parser *p, const char *key, struct graph_loc loc)
 	if (!ok)
 		error_at(p->impl, loc,
 			 "\"%.64s\" before \"=\" is not a name: expected a letter, then letters, "
-			 "digits, "
-			 "_ and -, in parts joined by \".\"",
+			 "digits, _ and -, in parts joined by \".\"",
 			 key);
 	return ok;
 }
@@ -179,8 +177,7 @@ static bool parse_opt(struct parser *p, const struct scope *scope, struct lexer 
 	if (value.from == value.to && !raw) {
 		error_at(p->impl, loc_of(lx->file, w->from, w->to),
 			 "no value after \"%s=\": expected KEY=VALUE without blanks around \"=\"; "
-			 "an "
-			 "empty value is ''",
+			 "an empty value is ''",
 			 opt->key);
 		/* What follows may be the value. */
 		return i + 1 == lx->word_count || is_opt(lx, i + 1);

@@ -249,8 +249,7 @@ static bool refuse_include(struct parser *p, const struct scope *scope,
 			continue;
 		error_at(p->impl, loc,
 			 "\"%s\" is included already: expected \"as NAME\" with another name, to "
-			 "have "
-			 "its stages a second time",
+			 "have its stages a second time",
 			 path);
 		note_at(p->impl, i->loc, "included here before");
 		return true;
