@@ -198,7 +198,6 @@ void plan_ask(struct plan *p, struct plan_stage *s)
 	}
 	read_answer(p, s, answer);
 	free(answer);
-	s->asked = true;
 	if (status == 0 || p->graph->error_count > errors)
 		return;
 	snprintf(error, sizeof(error), "%s --check %s without saying why", s->program->path,

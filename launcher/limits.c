@@ -18,16 +18,15 @@
 
 #define PATH_SIZE 2048
 
-/* The files of the two cgroup versions. */
+/* The files of cgroup v2, and of v1. */
 struct version {
-	const char *fs_type, *limit, *used;
+	const char *limit, *used;
 	const char *reclaimable[2]; /* fields of memory.stat */
 };
 
 static const struct version versions[] = {
-	{ "cgroup2", "memory.max", "memory.current", { "inactive_file", "active_file" } },
-	{ "cgroup",
-	  "memory.limit_in_bytes",
+	{ "memory.max", "memory.current", { "inactive_file", "active_file" } },
+	{ "memory.limit_in_bytes",
 	  "memory.usage_in_bytes",
 	  { "total_inactive_file", "total_active_file" } },
 };
@@ -226,17 +225,15 @@ int plan_refused(const struct plan *p)
 	}
 	if (need > space) {
 		log_error("the plan needs %s of shared memory, /dev/shm has %s free%s: make "
-			  "buffer= or "
-			  "max_record= smaller, remove dead pipelines (streamz ls, streamz rm), or "
-			  "enlarge it (mount -o remount,size=... /dev/shm)",
+			  "buffer= or max_record= smaller, remove dead pipelines (streamz ls, "
+			  "streamz rm), or enlarge it (mount -o remount,size=... /dev/shm)",
 			  in_mib(need, b, sizeof(b)), in_mib(space, c, sizeof(c)), edge);
 		return EXIT_SYSTEM;
 	}
 	cgroup_room(&cgroup);
 	if (total > cgroup.bytes) {
 		log_error("the plan takes %s, the memory limit of the control group %s (%s) leaves "
-			  "%s%s: "
-			  "make buffer= or max_record= smaller, or raise the limit",
+			  "%s%s: make buffer= or max_record= smaller, or raise the limit",
 			  a, cgroup.dir, in_mib(cgroup.limit, b, sizeof(b)),
 			  in_mib(cgroup.bytes, c, sizeof(c)), edge);
 		return EXIT_SYSTEM;

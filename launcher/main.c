@@ -36,9 +36,9 @@ static const char usage_text[] =
 	"  -h, --help            this text\n"
 	"  -V, --version         the version\n"
 	"\n"
-	"Exit status: 0 drained, 1 a stage gave up, 2 stopped before the end (resumable), 3 "
-	"records\n"
-	"failed (with --strict), 100 graph or usage, 111 the system refused something.\n";
+	"Exit status: 0 drained, 1 a stage gave up, 2 stopped before the end (resumable),\n"
+	"3 records failed (with --strict), 100 graph or usage, 111 the system refused\n"
+	"something.\n";
 
 struct arguments {
 	bool check, fresh, resume, strict, json, one_line, quiet, verbose;

@@ -32,8 +32,7 @@ static int refuse_system(const char *what, int rc)
 {
 	if (rc == -ENOSPC)
 		log_error("%s: no room in /dev/shm: remove dead pipelines (streamz ls, streamz rm) "
-			  "or "
-			  "enlarge it (mount -o remount,size=... /dev/shm)",
+			  "or enlarge it (mount -o remount,size=... /dev/shm)",
 			  what);
 	else
 		log_error("%s: %s", what, strerror(-rc));
@@ -91,8 +90,7 @@ int pipeline_refuse_live(const char *name, int fd)
 	}
 	if (pid > 0)
 		log_error("pipeline \"%s\" is running, its launcher is process %d: stop that first "
-			  "(kill "
-			  "%d), or give this one another name with --name",
+			  "(kill %d), or give this one another name with --name",
 			  name, pid, pid);
 	else
 		log_error(
@@ -142,21 +140,10 @@ static int claim_name(struct pipeline *p, const char *name, bool *created)
 
 /* Creating */
 
-static void fill_ctl(struct pipeline *p)
+static void fill_processes(const struct plan *plan, struct sz_ctl *c)
 {
-	const struct plan *plan = p->plan;
-	struct sz_ctl *c = p->ctl;
+	struct sz_ctl_worker *workers = SZ_CTL_WORKERS(c);
 
-	*c = plan->ctl;
-	c->abi = SZ_ABI;
-	c->uid = p->uid;
-	c->shape = plan->shape;
-	c->start_ns = clock_ns(CLOCK_REALTIME);
-	c->state = SZ_P_CREATING;
-	c->launcher_pid = getpid();
-	c->runs = 1;
-	strlcpy(c->pipeline, plan->name, sizeof(c->pipeline));
-	strlcpy(c->graph, plan->file, sizeof(c->graph));
 	for (uint32_t i = 0; i < plan->n_stages; i++) {
 		const struct plan_stage *s = &plan->stages[i];
 		struct sz_ctl_stage *to = &SZ_CTL_STAGES(c)[i];
@@ -169,11 +156,16 @@ static void fill_ctl(struct pipeline *p)
 		to->implicit = !s->origin;
 	}
 	for (uint32_t i = 0; i < plan->n_workers; i++)
-		SZ_CTL_WORKERS(c)
-	[i] = (struct sz_ctl_worker){
-		.stage = plan->workers[i].stage,
-		.number = plan->workers[i].number,
-	};
+		workers[i] = (struct sz_ctl_worker){
+			.stage = plan->workers[i].stage,
+			.number = plan->workers[i].number,
+		};
+}
+
+static void fill_connections(const struct plan *plan, struct sz_ctl *c)
+{
+	struct sz_ctl_lane *lanes = SZ_CTL_LANES(c);
+
 	for (uint32_t i = 0; i < plan->n_edges; i++) {
 		const struct plan_edge *e = &plan->edges[i];
 		struct sz_ctl_edge *to = &SZ_CTL_EDGES(c)[i];
@@ -189,8 +181,7 @@ static void fill_ctl(struct pipeline *p)
 	for (uint32_t i = 0; i < plan->n_lanes; i++) {
 		const struct plan_lane *l = &plan->lanes[i];
 
-		SZ_CTL_LANES(c)
-		[i] = (struct sz_ctl_lane){
+		lanes[i] = (struct sz_ctl_lane){
 			.edge = l->edge,
 			.producer = l->producer,
 			.consumer = l->consumer,
@@ -200,6 +191,25 @@ static void fill_ctl(struct pipeline *p)
 			.cap_bytes = plan->edges[l->edge].cap_bytes,
 		};
 	}
+}
+
+static void fill_ctl(struct pipeline *p)
+{
+	const struct plan *plan = p->plan;
+	struct sz_ctl *c = p->ctl;
+
+	*c = plan->ctl;
+	c->abi = SZ_ABI;
+	c->uid = p->uid;
+	c->shape = plan->shape;
+	c->start_ns = clock_ns(CLOCK_REALTIME);
+	c->state = SZ_P_CREATING;
+	c->launcher_pid = getpid();
+	c->runs = 1;
+	strlcpy(c->pipeline, plan->name, sizeof(c->pipeline));
+	strlcpy(c->graph, plan->file, sizeof(c->graph));
+	fill_processes(plan, c);
+	fill_connections(plan, c);
 	sz_store_release(&c->magic, SZ_CTL_MAGIC); /* pairs: sz_ctl_check() in whoever opens it */
 }
 
@@ -305,6 +315,13 @@ int lane_map(struct lane *l)
 	return 0;
 }
 
+void lane_unmap(struct lane *l)
+{
+	if (l->map)
+		munmap((void *)(uintptr_t)l->map, SZ_LANE_DATA_AT);
+	l->map = NULL;
+}
+
 /* Opening */
 
 static int prepare(struct pipeline *p, const struct plan *plan)
@@ -356,8 +373,7 @@ static int judge_left_over(struct pipeline *p, enum left_over left_over, bool *u
 		if (!rc && p->ctl->magic == 0)
 			return 0;
 		log_error("/dev/shm/streamz.%s.%u.ctl is damaged or of another version of streamz: "
-			  "run "
-			  "the version that made it, or give up what it holds with --fresh",
+			  "run the version that made it, or give up what it holds with --fresh",
 			  p->plan->name, p->uid);
 		return EXIT_WRONG;
 	}
@@ -450,8 +466,7 @@ void pipeline_close(struct pipeline *p, bool remove)
 	for (uint32_t i = 0; p->workers && i < p->plan->n_workers; i++) {
 		struct worker *w = &p->workers[i];
 
-		if (w->page.map)
-			sz_ledger_detach(&w->page);
+		sz_ledger_detach(&w->page);
 		close_fd(&w->page_fd);
 		close_fd(&w->stats_fd);
 		close_fd(&w->ring_fd);
@@ -460,8 +475,7 @@ void pipeline_close(struct pipeline *p, bool remove)
 		close_fd(&w->helper_fd);
 	}
 	for (uint32_t i = 0; p->lanes && i < p->plan->n_lanes; i++) {
-		if (p->lanes[i].map)
-			munmap((void *)(uintptr_t)p->lanes[i].map, SZ_LANE_DATA_AT);
+		lane_unmap(&p->lanes[i]);
 		close_fd(&p->lanes[i].fd);
 	}
 	unmap_ctl(p);

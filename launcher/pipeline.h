@@ -108,6 +108,7 @@ uint64_t worker_records(const struct worker *w);
 /* Map a worker's page, or a lane's ends, from their descriptors. 0, -EBADMSG, -errno. */
 int worker_map(struct worker *w);
 int lane_map(struct lane *l);
+void lane_unmap(struct lane *l);
 
 void pipeline_set_state(struct pipeline *p, enum sz_pipeline_state state);
 const char *worker_name(const struct worker *w);

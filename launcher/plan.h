@@ -56,7 +56,6 @@ struct plan_stage {
 	uint32_t first_worker, n_workers;
 	uint32_t first_edge, n_edges; /* leaving it */
 	uint32_t max_in, max_out;
-	bool asked;
 	uint64_t state_bytes, journal_bytes, arena_bytes, size;
 	uint32_t ring_entries;
 	struct sz_stat_desc *own;

@@ -5,13 +5,12 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+#include "launch.h"
 
 #define ASK_SECONDS 20
 #define ANSWER_MAX  (4u << 20)
@@ -108,28 +107,20 @@ static _Noreturn void ask_child(const struct program *program, const char *verb,
 	_exit(127);
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* Read to the end. Return: 0, -ETIMEDOUT, -E2BIG, -ENOMEM, -errno. */
 static int collect(int fd, char **answer, size_t *answer_len)
 {
-	int64_t end = now_ms() + ASK_SECONDS * 1000;
+	uint64_t end_ns = clock_ns(CLOCK_MONOTONIC) + ASK_SECONDS * NS_PER_S;
 	size_t used = 0, size = 4096;
 	char *text = malloc(size);
 	int rc = text ? 0 : -ENOMEM;
 
 	while (!rc) {
 		struct pollfd p = { .fd = fd, .events = POLLIN };
-		int64_t left = end - now_ms();
+		uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
 		ssize_t n;
 
-		if (left <= 0 || poll(&p, 1, (int)left) == 0) {
+		if (now_ns >= end_ns || poll(&p, 1, (int)((end_ns - now_ns) / NS_PER_MS)) == 0) {
 			rc = -ETIMEDOUT;
 			break;
 		}

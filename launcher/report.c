@@ -37,8 +37,7 @@ void report_open(struct report *r, const struct pipeline *p)
 
 void report_close(struct report *r)
 {
-	if (r->view)
-		sz_view_close(r->view);
+	sz_view_close(r->view);
 	free(r->base_in);
 	free(r->base_out);
 	r->view = NULL;
@@ -83,7 +82,7 @@ static char *human_bytes(uint64_t bytes, char *buf, size_t size)
 	return buf;
 }
 
-static char *human_time(double seconds, char *buf, size_t size)
+static char *human_duration(double seconds, char *buf, size_t size)
 {
 	if (seconds < 60)
 		snprintf(buf, size, "%.*f s", seconds < 10 ? 3 : 1, seconds);
@@ -162,8 +161,8 @@ uint64_t report_progress(struct report *r)
 	if (p.known && p.done <= p.total && p.done > 0)
 		snprintf(line + n, sizeof(line) - (size_t)n, ", %.1f%%, %s left",
 			 100.0 * (double)p.done / (double)p.total,
-			 human_time(elapsed(r) * (double)(p.total - p.done) / (double)p.done, left,
-				    sizeof(left)));
+			 human_duration(elapsed(r) * (double)(p.total - p.done) / (double)p.done,
+					left, sizeof(left)));
 	log_status(line);
 	return r->still >= STILL_AFTER ? PROGRESS_STILL_NS : PROGRESS_NS;
 }
@@ -235,7 +234,7 @@ void report_text(const struct report *r, const struct report_audit *audit)
 		  "records/s");
 	for (uint32_t i = 0; i < r->view->ctl->n_stages; i++)
 		text_row(r, i, width);
-	human_time(elapsed(r), time, sizeof(time));
+	human_duration(elapsed(r), time, sizeof(time));
 	if (!audit->done)
 		log_plain("elapsed %s; audit: not made", time);
 	else if (audit->failures)

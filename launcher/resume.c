@@ -27,12 +27,6 @@ static uint64_t records_in(const struct lane *l)
 	return (int64_t)(tail - head) > 0 ? tail - head : 0;
 }
 
-static void lane_unmap(struct lane *l)
-{
-	munmap((void *)(uintptr_t)l->map, SZ_LANE_DATA_AT);
-	l->map = NULL;
-}
-
 uint64_t pipeline_left_records(const char *name, unsigned uid)
 {
 	char object[SZ_OBJECT_NAME_MAX];
@@ -86,8 +80,7 @@ enum pipeline_found pipeline_look(const char *name, unsigned uid)
 static int refuse_broken(const struct pipeline *p, const char *object, int rc)
 {
 	log_error("%s of the dead pipeline \"%s\": %s: it cannot be resumed; give up what it holds "
-		  "with "
-		  "--fresh",
+		  "with --fresh",
 		  object, p->plan->name, rc == -EBADMSG ? "damaged" : strerror(-rc));
 	return EXIT_SYSTEM;
 }
@@ -96,9 +89,8 @@ static int refuse_changed(const struct pipeline *p, const char *kind, const char
 			  const char *what)
 {
 	log_error("the dead pipeline \"%s\" was started with other options: %s \"%s\" needs %s "
-		  "than it "
-		  "has: run it to its end with the options it was started with, or give up what it "
-		  "holds with --fresh",
+		  "than it has: run it to its end with the options it was started with, or give up "
+		  "what it holds with --fresh",
 		  p->plan->name, kind, name, what);
 	return EXIT_WRONG;
 }
@@ -229,8 +221,8 @@ int pipeline_resume(struct pipeline *p)
 	p->resumed = true;
 	p->ctl->launcher_pid = getpid();
 	p->ctl->runs++;
-	sz_store_release(&p->ctl->command,
-			 SZ_CMD_RUN); /* pairs: the workers' load when they start */
+	/* pairs: the workers' load when they start */
+	sz_store_release(&p->ctl->command, SZ_CMD_RUN);
 	log_say("resuming \"%s\": run %u, %" PRIu64 " records in its lanes", plan->name,
 		p->ctl->runs, held);
 	return 0;

@@ -14,9 +14,8 @@
 #include "log.h"
 #include "pipeline.h"
 
-#define DRAIN_NS     (5 * NS_PER_S)
-#define CQ_MIN       1024u /* several lives' worth of completions fit, cancellations included */
-#define CANCEL_BATCH 16u
+#define DRAIN_NS (5 * NS_PER_S)
+#define CQ_MIN   1024u /* several lives' worth of completions fit, cancellations included */
 
 static bool not_permitted(int rc)
 {
@@ -73,9 +72,8 @@ int rings_create(struct pipeline *p)
 		p->workers[i].ring_fd = -1;
 	}
 	log_warn("io_uring is %s: plain system calls are used instead; what was read from or "
-		 "written "
-		 "to stdin and stdout but not committed is not exact when a process is killed, "
-		 "files are",
+		 "written to stdin and stdout but not committed is not exact when a process is "
+		 "killed, files are",
 		 forced ? "switched off by STREAMZ_NO_URING" : "not permitted here");
 	return 0;
 }

@@ -153,9 +153,10 @@ static void child_signals(void)
 	sigaction(SIGINT, &ignored, NULL);
 	sigaction(SIGTERM, &ignored, NULL);
 	sigaction(SIGHUP, &ignored, NULL);
-	sigaction(SIGPIPE, &ignored,
-		  NULL); /* a reader that left is an answer (EPIPE), not a death */
-	sigaction(SIGTTOU, &ignored, NULL); /* what it says on stderr must not stop it */
+	/* A reader that left is an answer (EPIPE), not a death. */
+	sigaction(SIGPIPE, &ignored, NULL);
+	/* What it says on stderr must not stop it. */
+	sigaction(SIGTTOU, &ignored, NULL);
 	sigemptyset(&set);
 	sigaddset(&set, SZ_ATTENTION_SIGNAL);
 	sigprocmask(SIG_SETMASK, &set, NULL);

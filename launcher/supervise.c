@@ -52,8 +52,8 @@ static void to_all(struct supervisor *s, enum event event)
 
 static void set_command(struct supervisor *s, enum sz_command command)
 {
-	sz_store_release(&s->p->ctl->command,
-			 (uint32_t)command); /* pairs: the workers' load on attention */
+	/* pairs: the workers' load on attention */
+	sz_store_release(&s->p->ctl->command, (uint32_t)command);
 }
 
 void stop_all(struct supervisor *s)
@@ -100,10 +100,9 @@ static void drain(struct supervisor *s, int sig)
 	for (uint32_t i = 0; i < s->p->plan->n_workers; i++) {
 		struct worker *w = &s->p->workers[i];
 
+		/* The signal of a stop; the command says what it means. */
 		if (w->state == SZ_W_STARTING || w->state == SZ_W_RUNNING)
-			worker_event(
-				s, w,
-				EVENT_STOP); /* the same signal; the command says what it means */
+			worker_event(s, w, EVENT_STOP);
 	}
 }
 
@@ -157,7 +156,6 @@ static void on_drain_deadline(struct supervisor *s)
 
 	name_stuck(s, stuck, sizeof(stuck));
 	log_warn("the time to drain (shutdown=) is over; not finished: %s", stuck);
-	s->drain_missed = true;
 	stop_all(s);
 }
 
@@ -391,8 +389,7 @@ static int conclude(struct supervisor *s)
 			  s->p->keep ? "; its shared memory is kept for `streamz audit`" : "");
 	else if (s->p->keep)
 		log_say("\"%s\" %s and keeps its state: start the same graph again to go on, or "
-			"with "
-			"--fresh to begin anew",
+			"with --fresh to begin anew",
 			s->p->plan->name, s->gave_up ? "has failed" : "is stopped");
 	return status;
 }
