@@ -13,6 +13,7 @@ unit_stages_src := tests/rig/rig.c $(filter-out stages/builtin/main.c,$(wildcard
 unit_stages_libs := -lpcre2-8
 comma := ,
 unit_proofs_src := tests/rig/rig.c examples/plugin/upper.c examples/program/tally.c
+unit_proofs_cflags := -DSZ_TOP='"$(CURDIR)"'
 # Points of death (proofs/mortal.h).
 unit_proofs_libs := $(patsubst %,-Wl$(comma)--wrap=%,sz_emit sz_journal sz_hold sz_count sz_timer sz_ledger_commit \
 	sz_wake_peers sz_io_submit)

@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 /* after the above */
 #include <cmocka.h>
@@ -42,7 +43,8 @@ static void test_tally(void **state)
 		.config = { .ops = &tally,
 			    .options = options,
 			    .inputs = 1,
-			    .arena_bytes = 4096, .max_record = 512,
+			    .arena_bytes = 4096,
+			    .max_record = 512,
 			    .edges = { { .port = "" }, { .port = "failed" } } },
 		.steps = steps,
 		.n_steps = sizeof(steps) / sizeof(steps[0]),
@@ -53,10 +55,59 @@ static void test_tally(void **state)
 	assert_non_null(strstr(out, "more than words=3 different words"));
 }
 
+static char *slurp(const char *name)
+{
+	static char path[512];
+	char *text = calloc(1, 1 << 20);
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", SZ_TOP, name);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	assert_true(fread(text, 1, (1 << 20) - 1, f) > 0);
+	fclose(f);
+	return text;
+}
+
+/* Every piece of C in the tutorial stands, to the byte, in a file that is compiled and tested. */
+static void test_the_tutorial_shows_what_is_tested(void **state)
+{
+	static const char *const names[] = {
+		"examples/plugin/upper.c",     "examples/program/tally.c",
+		"examples/program/main.c",     "tests/unit/proofs/outbox.c",
+		"tests/unit/proofs/command.c", "tests/unit/proofs/test_examples.c"
+	};
+	enum { FILES = sizeof(names) / sizeof(names[0]) };
+	char *tutorial = slurp("docs/STAGES.md"), *source[FILES], *at = tutorial;
+	int pieces = 0;
+
+	for (int i = 0; i < FILES; i++)
+		source[i] = slurp(names[i]);
+	while ((at = strstr(at, "```c\n"))) {
+		char *end = strstr(at += 5, "```");
+		bool found = false;
+
+		assert_non_null(end);
+		*end = 0;
+		for (int i = 0; i < FILES; i++)
+			found |= strstr(source[i], at) != NULL;
+		if (!found)
+			fail_msg("not in any tested file:\n%s", at);
+		at = end + 1;
+		pieces++;
+	}
+	assert_true(pieces > 10);
+	for (int i = 0; i < FILES; i++)
+		free(source[i]);
+	free(tutorial);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_upper),
-					    cmocka_unit_test(test_tally) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_upper), cmocka_unit_test(test_tally),
+		cmocka_unit_test(test_the_tutorial_shows_what_is_tested)
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
