@@ -38,8 +38,9 @@ static bool stages_fit(const struct sz_ctl *c)
 	const struct sz_ctl_worker *w = SZ_CTL_WORKERS(c);
 
 	for (uint32_t i = 0; i < c->n_stages; i++)
-		if (!terminated(s[i].name, sizeof(s[i].name)) || !terminated(s[i].type, sizeof(s[i].type)) ||
-		    s[i].role > SZ_SINK || s[i].first_worker > c->n_workers ||
+		if (!terminated(s[i].name, sizeof(s[i].name)) ||
+		    !terminated(s[i].type, sizeof(s[i].type)) || s[i].role > SZ_SINK ||
+		    s[i].first_worker > c->n_workers ||
 		    s[i].n_workers > c->n_workers - s[i].first_worker)
 			return false;
 	for (uint32_t i = 0; i < c->n_workers; i++)
@@ -60,8 +61,9 @@ static bool edges_fit(const struct sz_ctl *c)
 		    e[i].n_lanes > c->n_lanes - e[i].first_lane)
 			return false;
 	for (uint32_t i = 0; i < c->n_lanes; i++)
-		if (l[i].edge >= c->n_edges || l[i].producer >= c->n_workers || l[i].consumer >= c->n_workers ||
-		    l[i].producer_out >= SZ_LANES_MAX || l[i].consumer_in >= SZ_LANES_MAX)
+		if (l[i].edge >= c->n_edges || l[i].producer >= c->n_workers ||
+		    l[i].consumer >= c->n_workers || l[i].producer_out >= SZ_LANES_MAX ||
+		    l[i].consumer_in >= SZ_LANES_MAX)
 			return false;
 	return true;
 }
@@ -70,16 +72,18 @@ int sz_ctl_check(const struct sz_ctl *c, uint64_t bytes)
 {
 	struct sz_ctl want;
 
-	if (bytes < sizeof(*c) || c->magic != SZ_CTL_MAGIC || c->abi != SZ_ABI || c->object_bytes != bytes ||
-	    c->n_stages > SZ_STAGES_MAX || c->n_workers > SZ_WORKERS_MAX || c->n_edges > SZ_EDGES_MAX ||
+	if (bytes < sizeof(*c) || c->magic != SZ_CTL_MAGIC || c->abi != SZ_ABI ||
+	    c->object_bytes != bytes || c->n_stages > SZ_STAGES_MAX ||
+	    c->n_workers > SZ_WORKERS_MAX || c->n_edges > SZ_EDGES_MAX ||
 	    c->n_lanes > SZ_LANES_TOTAL_MAX)
 		return -EBADMSG;
 	want = *c;
-	if (sz_ctl_layout(&want) != bytes || want.stages_at != c->stages_at || want.workers_at != c->workers_at ||
-	    want.edges_at != c->edges_at || want.lanes_at != c->lanes_at)
+	if (sz_ctl_layout(&want) != bytes || want.stages_at != c->stages_at ||
+	    want.workers_at != c->workers_at || want.edges_at != c->edges_at ||
+	    want.lanes_at != c->lanes_at)
 		return -EBADMSG;
-	if (!terminated(c->pipeline, sizeof(c->pipeline)) || !terminated(c->graph, sizeof(c->graph)) ||
-	    !stages_fit(c) || !edges_fit(c))
+	if (!terminated(c->pipeline, sizeof(c->pipeline)) ||
+	    !terminated(c->graph, sizeof(c->graph)) || !stages_fit(c) || !edges_fit(c))
 		return -EBADMSG;
 	return 0;
 }
@@ -200,8 +204,9 @@ static bool wiring_is_sane(const struct sz_wiring *w, uint64_t bytes)
 
 	if (w->magic != SZ_WIRING_MAGIC || w->abi != SZ_ABI || w->bytes != bytes ||
 	    !string_fits(w, w->pipeline) || !string_fits(w, w->stage) || !string_fits(w, w->type) ||
-	    w->role > SZ_SINK || w->n_in > SZ_LANES_MAX || w->n_out > SZ_LANES_MAX || w->n_edges > w->n_out ||
-	    !array_fits(w, w->in_at, w->n_in, sizeof(*in)) || !array_fits(w, w->out_at, w->n_out, sizeof(*out)) ||
+	    w->role > SZ_SINK || w->n_in > SZ_LANES_MAX || w->n_out > SZ_LANES_MAX ||
+	    w->n_edges > w->n_out || !array_fits(w, w->in_at, w->n_in, sizeof(*in)) ||
+	    !array_fits(w, w->out_at, w->n_out, sizeof(*out)) ||
 	    !array_fits(w, w->edges_at, w->n_edges, sizeof(*edge)) ||
 	    !array_fits(w, w->options_at, w->n_options, sizeof(*option)) ||
 	    (w->ring_params && !array_fits(w, w->ring_params, 1, sizeof(struct io_uring_params))))
@@ -221,7 +226,8 @@ static bool wiring_is_sane(const struct sz_wiring *w, uint64_t bytes)
 			return false;
 	option = sz_wire_at(w, w->options_at);
 	for (uint32_t i = 0; i < w->n_options; i++)
-		if (!string_fits(w, option[i].key) || option[i].value < sizeof(*w) || option[i].value >= w->bytes ||
+		if (!string_fits(w, option[i].key) || option[i].value < sizeof(*w) ||
+		    option[i].value >= w->bytes ||
 		    option[i].value_len >= w->bytes - option[i].value ||
 		    sz_wire_text(w, option[i].value)[option[i].value_len] != 0)
 			return false;

@@ -12,8 +12,8 @@
 #define SYS_futex_waitv 449
 #endif
 
-#define NS_PER_S	   1000000000ull
-#define NO_WAITV_SLEEP_NS  2000000ull
+#define NS_PER_S          1000000000ull
+#define NO_WAITV_SLEEP_NS 2000000ull
 
 static int wait_one(const struct sz_wait_word *w, uint64_t timeout_ns)
 {
@@ -46,7 +46,8 @@ int sz_futex_wait_any(const struct sz_wait_word *words, unsigned count, uint64_t
 	if (syscall(SYS_futex_waitv, v, count, 0, &until, CLOCK_MONOTONIC) >= 0 || errno == EAGAIN)
 		return 0;
 	if (errno == ENOSYS)
-		return wait_one(words, timeout_ns < NO_WAITV_SLEEP_NS ? timeout_ns : NO_WAITV_SLEEP_NS);
+		return wait_one(words,
+				timeout_ns < NO_WAITV_SLEEP_NS ? timeout_ns : NO_WAITV_SLEEP_NS);
 	return -errno;
 }
 

@@ -7,7 +7,7 @@
 #include <streamz/lane.h>
 
 /* A producer announces its writes in steps of so many bytes, so that the fence is not paid per record. */
-#define CLAIM_STEP (64u << 10)
+#define CLAIM_STEP        (64u << 10)
 #define DEFAULT_CAP_BYTES (1u << 20)
 
 uint64_t sz_lane_plan_bytes(uint64_t want_bytes, uint32_t max_record)
@@ -88,7 +88,8 @@ static int read_header(int fd, struct sz_lane_header *h)
 
 static int map_at(uint8_t *at, size_t len, int prot, int fd, uint64_t offset)
 {
-	return mmap(at, len, prot, MAP_SHARED | MAP_FIXED, fd, (off_t)offset) == MAP_FAILED ? -errno : 0;
+	return mmap(at, len, prot, MAP_SHARED | MAP_FIXED, fd, (off_t)offset) == MAP_FAILED ? -errno
+											    : 0;
 }
 
 int sz_lane_attach(struct sz_lane *lane, int fd, enum sz_lane_side side)
@@ -112,9 +113,11 @@ int sz_lane_attach(struct sz_lane *lane, int fd, enum sz_lane_side side)
 	if (!rc)
 		rc = map_at(map + SZ_PAGE_BYTES, SZ_PAGE_BYTES, producer_prot, fd, SZ_PAGE_BYTES);
 	if (!rc)
-		rc = map_at(map + 2 * SZ_PAGE_BYTES, SZ_PAGE_BYTES, consumer_prot, fd, 2 * SZ_PAGE_BYTES);
+		rc = map_at(map + 2 * SZ_PAGE_BYTES, SZ_PAGE_BYTES, consumer_prot, fd,
+			    2 * SZ_PAGE_BYTES);
 	for (unsigned i = 0; !rc && i < 2 && side != SZ_LANE_RECOVERY; i++)
-		rc = map_at(map + SZ_LANE_DATA_AT + i * h.cap_bytes, h.cap_bytes, data_prot, fd, SZ_LANE_DATA_AT);
+		rc = map_at(map + SZ_LANE_DATA_AT + i * h.cap_bytes, h.cap_bytes, data_prot, fd,
+			    SZ_LANE_DATA_AT);
 	if (rc) {
 		munmap(map, bytes);
 		return rc;
@@ -182,7 +185,8 @@ int sz_lane_poison(struct sz_lane *lane)
 		lane->peer_pos = lane->pos;
 	if (!(lane->own_flags & SZ_LANE_POISONED)) {
 		lane->own_flags |= SZ_LANE_POISONED;
-		sz_store_release(&lane->own->pos, sz_load_relaxed(&lane->own->pos) | SZ_LANE_POISONED);
+		sz_store_release(&lane->own->pos,
+				 sz_load_relaxed(&lane->own->pos) | SZ_LANE_POISONED);
 	}
 	return -EBADMSG;
 }
@@ -190,7 +194,8 @@ int sz_lane_poison(struct sz_lane *lane)
 static void unpoison(struct sz_lane *lane)
 {
 	lane->own_flags &= ~SZ_LANE_POISONED;
-	sz_store_release(&lane->own->pos, sz_load_relaxed(&lane->own->pos) & ~(uint64_t)SZ_LANE_POISONED);
+	sz_store_release(&lane->own->pos,
+			 sz_load_relaxed(&lane->own->pos) & ~(uint64_t)SZ_LANE_POISONED);
 }
 
 /*
@@ -223,10 +228,12 @@ int sz_lane_rx_refresh(struct sz_lane *lane)
 	uint64_t word = sz_load_acquire(&lane->peer->pos); /* pairs: sz_end_publish() of tail */
 	uint64_t pos = word & ~(uint64_t)SZ_LANE_FLAGS;
 
-	if (sz_unlikely(pos - lane->pos > lane->limit_bytes || pos - lane->pos < lane->peer_pos - lane->pos))
+	if (sz_unlikely(pos - lane->pos > lane->limit_bytes ||
+			pos - lane->pos < lane->peer_pos - lane->pos))
 		return sz_lane_poison(lane);
 	if (sz_unlikely(lane->own_flags & SZ_LANE_POISONED)) {
-		uint64_t word0 = sz_load_relaxed((const uint64_t *)(const void *)(lane->data + (lane->pos & lane->mask)));
+		uint64_t word0 = sz_load_relaxed(
+			(const uint64_t *)(const void *)(lane->data + (lane->pos & lane->mask)));
 
 		if (pos != lane->pos && !sz_lane_header_fits(lane, word0, pos - lane->pos))
 			return -EBADMSG; /* the position is sane, the data is not: no flapping */
@@ -254,7 +261,8 @@ void sz_lane_claim(struct sz_lane *lane, uint64_t bytes)
 	sz_fence_release(); /* pairs: the acquire fence in sz_lane_tap() */
 }
 
-int sz_lane_tap(const struct sz_lane *lane, uint64_t *pos, void *buf, size_t size, struct sz_record *out)
+int sz_lane_tap(const struct sz_lane *lane, uint64_t *pos, void *buf, size_t size,
+		struct sz_record *out)
 {
 	const struct sz_lane_end *producer = sz_lane_producer_end(lane);
 	uint64_t cap = lane->mask + 1;
@@ -268,11 +276,14 @@ int sz_lane_tap(const struct sz_lane *lane, uint64_t *pos, void *buf, size_t siz
 	memcpy(&h, lane->data + (*pos & lane->mask), sizeof(h));
 	if (h.len > lane->max_record || sz_record_space(h.len) > tail - *pos)
 		goto stale;
-	memcpy(buf, lane->data + (*pos & lane->mask) + SZ_RECORD_HEADER, h.len < size ? h.len : size);
+	memcpy(buf, lane->data + (*pos & lane->mask) + SZ_RECORD_HEADER,
+	       h.len < size ? h.len : size);
 	sz_fence_acquire(); /* pairs: the release fence in sz_lane_claim() */
 	if (sz_load_relaxed(&producer->claim) - *pos > cap)
 		goto stale;
-	*out = (struct sz_record){ .data = buf, .len = h.len, .kind = h.kind, .time_ns = h.time_ns };
+	*out = (struct sz_record){
+		.data = buf, .len = h.len, .kind = h.kind, .time_ns = h.time_ns
+	};
 	*pos += sz_record_space(h.len);
 	return 1;
 stale:

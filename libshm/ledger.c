@@ -9,7 +9,7 @@
 #include <streamz/contract.h>
 #include <streamz/ledger.h>
 
-#define LIVE_AT	 SZ_PAGE_BYTES
+#define LIVE_AT  SZ_PAGE_BYTES
 #define SLOTS_AT (2u * SZ_PAGE_BYTES)
 /* Whole pages whose offsets fit a journal entry. */
 #define ARENA_MAX (UINT32_MAX & ~(SZ_PAGE_BYTES - 1))
@@ -89,12 +89,14 @@ static bool header_is_sane(const struct sz_page_header *h, uint64_t object_bytes
 	};
 	struct sz_page_header want;
 
-	return plan_header(&p, &want) && memcmp(&want, h, sizeof(want)) == 0 && h->object_bytes == object_bytes;
+	return plan_header(&p, &want) && memcmp(&want, h, sizeof(want)) == 0 &&
+	       h->object_bytes == object_bytes;
 }
 
 const struct sz_slot *sz_ledger_slot(const struct sz_ledger *l)
 {
-	return (const void *)l->slots[sz_load_acquire(&l->live->epoch) & 1]; /* pairs: sz_ledger_commit() */
+	/* pairs: sz_ledger_commit() */
+	return (const void *)l->slots[sz_load_acquire(&l->live->epoch) & 1];
 }
 
 static int read_header(int fd, struct sz_page_header *h)
@@ -112,7 +114,8 @@ static int read_header(int fd, struct sz_page_header *h)
 static int map_object(const struct sz_page_header *h, int fd, int prot, uint8_t **out)
 {
 	size_t bytes = h->object_bytes + h->arena_bytes;
-	uint8_t *map = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *map =
+		mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	int rc = 0;
 
 	if (map == MAP_FAILED)
@@ -195,7 +198,8 @@ void sz_ledger_commit(struct sz_ledger *l)
 	/* Crash point "filled": the slot nobody looks at is whole or torn; the batch never happened. */
 	sz_store_release(&l->live->epoch, e); /* pairs: sz_ledger_slot(), sz_ledger_attach() */
 	/* Crash point "committed": the batch has happened; recovery publishes it. */
-	sz_fence_compiler(); /* entries of the next batch overwrite the journal only after the epoch is out (G5) */
+	/* entries of the next batch overwrite the journal only after the epoch is out (G5) */
+	sz_fence_compiler();
 	l->epoch = e;
 	l->journal_used = 0;
 }
@@ -265,7 +269,8 @@ int sz_ledger_rollback(struct sz_ledger *l)
 /* 0 <= ahead - behind <= limit, flags apart */
 static bool in_order(uint64_t ahead, uint64_t behind, const struct sz_lane *lane)
 {
-	return (ahead & ~(uint64_t)SZ_LANE_FLAGS) - (behind & ~(uint64_t)SZ_LANE_FLAGS) <= lane->limit_bytes;
+	return (ahead & ~(uint64_t)SZ_LANE_FLAGS) - (behind & ~(uint64_t)SZ_LANE_FLAGS) <=
+	       lane->limit_bytes;
 }
 
 /*
@@ -282,7 +287,8 @@ static bool tail_fits(uint64_t tail, const struct sz_lane *lane)
 	uint64_t head = sz_load_acquire(&sz_lane_consumer_end(lane)->pos);
 	uint64_t published = sz_load_relaxed(&sz_lane_producer_end(lane)->pos);
 
-	return in_order(tail, head, lane) || (!in_order(published, head, lane) && in_order(tail, published, lane));
+	return in_order(tail, head, lane) ||
+	       (!in_order(published, head, lane) && in_order(tail, published, lane));
 }
 
 static bool head_fits(uint64_t head, const struct sz_lane *lane)
@@ -290,7 +296,8 @@ static bool head_fits(uint64_t head, const struct sz_lane *lane)
 	uint64_t tail = sz_load_acquire(&sz_lane_producer_end(lane)->pos);
 	uint64_t published = sz_load_relaxed(&sz_lane_consumer_end(lane)->pos);
 
-	return in_order(tail, head, lane) || (!in_order(tail, published, lane) && in_order(head, published, lane));
+	return in_order(tail, head, lane) ||
+	       (!in_order(tail, published, lane) && in_order(head, published, lane));
 }
 
 int sz_ledger_check(const struct sz_ledger *l, const struct sz_lane *in, const struct sz_lane *out)

@@ -15,21 +15,21 @@
 
 #define SHM_DIR "/dev/shm"
 /* SZ_OBJECT_PREFIX as it stands in the directory */
-#define ENTRY_PREFIX "streamz."
+#define ENTRY_PREFIX     "streamz."
 #define ENTRY_PREFIX_LEN (sizeof(ENTRY_PREFIX) - 1)
 
 static const char *const kind_names[] = { "ctl", "page", "stats", "lane" };
 
-int sz_object_name(char name[SZ_OBJECT_NAME_MAX], const char *pipeline, unsigned uid, enum sz_object kind,
-		   unsigned index)
+int sz_object_name(char name[SZ_OBJECT_NAME_MAX], const char *pipeline, unsigned uid,
+		   enum sz_object kind, unsigned index)
 {
 	int n;
 
 	if (kind == SZ_OBJ_CTL)
 		n = snprintf(name, SZ_OBJECT_NAME_MAX, SZ_OBJECT_PREFIX "%s.%u.ctl", pipeline, uid);
 	else
-		n = snprintf(name, SZ_OBJECT_NAME_MAX, SZ_OBJECT_PREFIX "%s.%u.%s.%u", pipeline, uid,
-			     kind_names[kind], index);
+		n = snprintf(name, SZ_OBJECT_NAME_MAX, SZ_OBJECT_PREFIX "%s.%u.%s.%u", pipeline,
+			     uid, kind_names[kind], index);
 	return n < SZ_OBJECT_NAME_MAX ? 0 : -ENAMETOOLONG;
 }
 
@@ -113,7 +113,8 @@ static size_t entry_pipeline(const char *entry, unsigned uid, const char **rest)
 	if (strncmp(entry, ENTRY_PREFIX, ENTRY_PREFIX_LEN) != 0)
 		return 0;
 	dot = strchr(name, '.');
-	if (!dot || dot == name || strtoul(dot + 1, &end, 10) != uid || end == dot + 1 || *end != '.')
+	if (!dot || dot == name || strtoul(dot + 1, &end, 10) != uid || end == dot + 1 ||
+	    *end != '.')
 		return 0;
 	*rest = end + 1;
 	return (size_t)(dot - name);

@@ -28,8 +28,8 @@ uint64_t sz_stats_plan_bytes(uint32_t n_stats)
 	return (end + SZ_PAGE_BYTES - 1) & ~(uint64_t)(SZ_PAGE_BYTES - 1);
 }
 
-int sz_stats_format(int fd, uint32_t worker_index, uint32_t n_counters, const struct sz_stat_desc *desc,
-		    uint32_t n_stats)
+int sz_stats_format(int fd, uint32_t worker_index, uint32_t n_counters,
+		    const struct sz_stat_desc *desc, uint32_t n_stats)
 {
 	uint64_t bytes = sz_stats_plan_bytes(n_stats);
 	struct sz_stats_header h = {
@@ -65,13 +65,14 @@ int sz_stats_attach(struct sz_stats *s, int fd, int writable)
 		return -errno;
 	if (st.st_size < (off_t)(2 * SZ_PAGE_BYTES))
 		return -EBADMSG;
-	map = mmap(NULL, (size_t)st.st_size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
+	map = mmap(NULL, (size_t)st.st_size, writable ? PROT_READ | PROT_WRITE : PROT_READ,
+		   MAP_SHARED, fd, 0);
 	if (map == MAP_FAILED)
 		return -errno;
 	memcpy(&h, map, sizeof(h));
-	if (h.magic != SZ_STATS_MAGIC || h.abi != SZ_ABI || h.object_bytes != (uint64_t)st.st_size ||
-	    h.n_counters > h.n_stats || sz_stats_plan_bytes(h.n_stats) != h.object_bytes ||
-	    h.values_at != values_at(h.n_stats))
+	if (h.magic != SZ_STATS_MAGIC || h.abi != SZ_ABI ||
+	    h.object_bytes != (uint64_t)st.st_size || h.n_counters > h.n_stats ||
+	    sz_stats_plan_bytes(h.n_stats) != h.object_bytes || h.values_at != values_at(h.n_stats))
 		goto out;
 	*s = (struct sz_stats){
 		.h = h,
@@ -113,7 +114,8 @@ void sz_stats_publish(struct sz_stats *s, const uint64_t *counters, const uint64
 int sz_stats_read(const struct sz_stats *s, uint64_t *values)
 {
 	for (int i = 0; i < READ_TRIES; i++) {
-		uint64_t seq = sz_load_acquire(&s->live->seq); /* pairs: the last store of sz_stats_publish() */
+		/* pairs: the last store of sz_stats_publish() */
+		uint64_t seq = sz_load_acquire(&s->live->seq);
 
 		for (uint32_t k = 0; k < s->h.n_stats; k++)
 			values[k] = sz_load_relaxed(&s->live->value[k]);
@@ -133,7 +135,8 @@ int sz_stats_find(const struct sz_stats *s, const char *name)
 	return -ENOENT;
 }
 
-static void describe(struct sz_stat_desc *d, enum sz_stat_kind kind, const char *unit, const char *help, const char *name)
+static void describe(struct sz_stat_desc *d, enum sz_stat_kind kind, const char *unit,
+		     const char *help, const char *name)
 {
 	memset(d, 0, sizeof(*d));
 	strlcpy(d->name, name, sizeof(d->name));
@@ -147,7 +150,8 @@ struct stat_text {
 };
 
 static const struct stat_text fixed_texts[SZ_C_FIXED] = {
-	[SZ_C_RECORDS_IN] = { "records_in", "records", "records taken from the inputs, or read from outside" },
+	[SZ_C_RECORDS_IN] = { "records_in", "records",
+			      "records taken from the inputs, or read from outside" },
 	[SZ_C_BYTES_IN] = { "bytes_in", "bytes", "payload bytes of these" },
 	[SZ_C_HANDLED] = { "handled", "records", "records handled to the end" },
 	[SZ_C_FAILED] = { "failed", "records", "records that went to the failed port" },
@@ -161,8 +165,10 @@ static const struct stat_text edge_texts[SZ_E_FIXED] = {
 	[SZ_E_OFFERED] = { "offered", "records", "records given to the edge" },
 	[SZ_E_OFFERED_BYTES] = { "offered_bytes", "bytes", "payload bytes of these" },
 	[SZ_E_PUBLISHED] = { "published", "records", "records written to its lanes" },
-	[SZ_E_DROPPED_NEWEST] = { "dropped_newest", "records", "dropped: the edge was full, overflow=drop_newest" },
-	[SZ_E_DROPPED_DETACHED] = { "dropped_detached", "records", "dropped: the consumer takes no more" },
+	[SZ_E_DROPPED_NEWEST] = { "dropped_newest", "records",
+				  "dropped: the edge was full, overflow=drop_newest" },
+	[SZ_E_DROPPED_DETACHED] = { "dropped_detached", "records",
+				    "dropped: the consumer takes no more" },
 	[SZ_E_OUTBOX] = { "outbox", "records", "records waiting in the edge's outbox" },
 };
 
@@ -172,12 +178,14 @@ static const struct stat_text gauge_texts[SZ_G_FIXED] = {
 	[SZ_G_BLOCKED_NS] = { "blocked", "ns", "time asleep for want of room in an output" },
 	[SZ_G_COMMIT_TIME_NS] = { "last_commit", "ns", "time of the last commit, since 1970" },
 	[SZ_G_PROGRESS] = { "progress", "bytes", "a source: how much of its input is done" },
-	[SZ_G_PROGRESS_TOTAL] = { "progress_total", "bytes", "a source: how much there is, 0 if unknown" },
+	[SZ_G_PROGRESS_TOTAL] = { "progress_total", "bytes",
+				  "a source: how much there is, 0 if unknown" },
 	[SZ_G_SLEEPS] = { "sleeps", "", "times it went to sleep" },
 	[SZ_G_WAKES] = { "wakes", "", "wake-ups it sent" },
 };
 
-uint32_t sz_stats_describe(struct sz_stat_desc *desc, uint32_t n_edges, const struct sz_stat_desc *own, uint32_t n_own)
+uint32_t sz_stats_describe(struct sz_stat_desc *desc, uint32_t n_edges,
+			   const struct sz_stat_desc *own, uint32_t n_own)
 {
 	struct sz_stat_desc *d = desc;
 
@@ -189,13 +197,14 @@ uint32_t sz_stats_describe(struct sz_stat_desc *desc, uint32_t n_edges, const st
 			char name[sizeof(d->name)];
 
 			snprintf(name, sizeof(name), "edge.%u.%s", e, edge_texts[i].name);
-			describe(d, i == SZ_E_OUTBOX ? SZ_STAT_GAUGE : SZ_STAT_COUNTER, edge_texts[i].unit,
-				 edge_texts[i].help, name);
+			describe(d, i == SZ_E_OUTBOX ? SZ_STAT_GAUGE : SZ_STAT_COUNTER,
+				 edge_texts[i].unit, edge_texts[i].help, name);
 		}
 	}
 	for (uint32_t i = 0; i < n_own; i++)
 		*d++ = own[i];
 	for (unsigned i = 0; i < SZ_G_FIXED; i++, d++)
-		describe(d, SZ_STAT_GAUGE, gauge_texts[i].unit, gauge_texts[i].help, gauge_texts[i].name);
+		describe(d, SZ_STAT_GAUGE, gauge_texts[i].unit, gauge_texts[i].help,
+			 gauge_texts[i].name);
 	return (uint32_t)(d - desc);
 }

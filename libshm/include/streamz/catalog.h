@@ -35,7 +35,7 @@ struct sz_port {
 	const char *help;
 };
 
-#define SZ_TYPE_DYNAMIC_PORTS (1u << 0)	/* further ports are made by options, as case.PORT= does */
+#define SZ_TYPE_DYNAMIC_PORTS (1u << 0) /* further ports are made by options, as case.PORT= does */
 
 /**
  * struct sz_type - a stage type as the launcher sees it

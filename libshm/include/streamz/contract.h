@@ -53,11 +53,12 @@ extern "C" {
  *
  * Exit statuses of a stage program
  */
-#define SZ_EXIT_ENDED	0   /* committed SZ_RUN_ENDED */
-#define SZ_EXIT_STOPPED 75  /* told to stop, or the launcher has died; the ledger says where to go on */
-#define SZ_EXIT_USAGE	100 /* bad arguments, options or wiring */
-#define SZ_EXIT_SYSTEM	111 /* the system refused something */
-#define SZ_EXIT_FAILED	125 /* the stage gave up: a restart would not help */
+#define SZ_EXIT_ENDED 0 /* committed SZ_RUN_ENDED */
+/* told to stop, or the launcher has died; the ledger says where to go on */
+#define SZ_EXIT_STOPPED 75
+#define SZ_EXIT_USAGE   100 /* bad arguments, options or wiring */
+#define SZ_EXIT_SYSTEM  111 /* the system refused something */
+#define SZ_EXIT_FAILED  125 /* the stage gave up: a restart would not help */
 
 /* Sent by the launcher, and by the kernel when the launcher dies: look at ctl's command. Blocked across exec. */
 #define SZ_ATTENTION_SIGNAL 10 /* SIGUSR1 */
@@ -65,14 +66,14 @@ extern "C" {
 /*
  * Names: /streamz.PIPELINE.UID.ctl, .page.N, .stats.N (N: worker index), .lane.N
  */
-#define SZ_OBJECT_PREFIX "/streamz."
+#define SZ_OBJECT_PREFIX   "/streamz."
 #define SZ_OBJECT_NAME_MAX 96
 
 enum sz_object { SZ_OBJ_CTL, SZ_OBJ_PAGE, SZ_OBJ_STATS, SZ_OBJ_LANE };
 
 /* Return: 0, -ENAMETOOLONG. The name starts with '/', as shm_open() wants it. */
-int sz_object_name(char name[SZ_OBJECT_NAME_MAX], const char *pipeline, unsigned uid, enum sz_object kind,
-		   unsigned index);
+int sz_object_name(char name[SZ_OBJECT_NAME_MAX], const char *pipeline, unsigned uid,
+		   enum sz_object kind, unsigned index);
 
 /*
  * ctl: the topology and the process table. w: launcher, all of it. Readers attach read-only.
@@ -90,18 +91,18 @@ enum sz_pipeline_state {
 	SZ_P_RUNNING = 1,
 	SZ_P_DRAINING = 2,
 	SZ_P_STOPPING = 3,
-	SZ_P_ENDED = 4,	  /* all stages ended; nothing is held */
+	SZ_P_ENDED = 4,   /* all stages ended; nothing is held */
 	SZ_P_STOPPED = 5, /* stopped before its end; resumable */
 	SZ_P_FAILED = 6,  /* a stage gave up; resumable */
 };
 
 enum sz_worker_state {
-	SZ_W_NEW = 0,	     /* not started yet in this run */
-	SZ_W_STARTING = 1,   /* forked; has not reported */
+	SZ_W_NEW = 0,      /* not started yet in this run */
+	SZ_W_STARTING = 1, /* forked; has not reported */
 	SZ_W_RUNNING = 2,
 	SZ_W_RECOVERING = 3, /* reaped; its recovery is running */
 	SZ_W_BACKOFF = 4,    /* recovered; waits for its restart */
-	SZ_W_ENDED = 5,	     /* exited 0 with SZ_RUN_ENDED */
+	SZ_W_ENDED = 5,      /* exited 0 with SZ_RUN_ENDED */
 	SZ_W_STOPPED = 6,    /* exited SZ_EXIT_STOPPED, recovered */
 	SZ_W_GAVE_UP = 7,    /* restart limits passed */
 };
@@ -110,36 +111,36 @@ enum sz_overflow { SZ_OVERFLOW_BLOCK = 0, SZ_OVERFLOW_DROP_NEWEST = 1 };
 
 struct sz_ctl_stage {
 	char name[40];
-	char type[216];		/* as written in the graph */
-	uint32_t role;		/* enum sz_role */
+	char type[216]; /* as written in the graph */
+	uint32_t role;  /* enum sz_role */
 	uint32_t first_worker, n_workers;
-	uint32_t implicit;	/* 1: added by the planner (quarantine) */
+	uint32_t implicit; /* 1: added by the planner (quarantine) */
 };
 
 struct sz_ctl_worker {
 	uint32_t stage, number; /* number: within its stage */
-	uint32_t state;		/* enum sz_worker_state */
-	int32_t pid;		/* 0: none */
-	uint32_t generation;	/* lives so far */
-	uint32_t restarts;	/* in this run of the launcher */
-	int32_t death_status;	/* of the last life, as waitpid() gives it; 0 before */
+	uint32_t state;         /* enum sz_worker_state */
+	int32_t pid;            /* 0: none */
+	uint32_t generation;    /* lives so far */
+	uint32_t restarts;      /* in this run of the launcher */
+	int32_t death_status;   /* of the last life, as waitpid() gives it; 0 before */
 	uint32_t zero;
 	uint64_t death_time_ns; /* CLOCK_REALTIME, 0: none */
 };
 
 struct sz_ctl_edge {
 	uint32_t from_stage, to_stage;
-	char port[40];		/* "": the default port */
-	uint32_t overflow;	/* enum sz_overflow */
+	char port[40];     /* "": the default port */
+	uint32_t overflow; /* enum sz_overflow */
 	uint32_t first_lane, n_lanes;
 	uint32_t max_record;
 };
 
 struct sz_ctl_lane {
 	uint32_t edge;
-	uint32_t producer, consumer;   /* worker indices */
+	uint32_t producer, consumer;        /* worker indices */
 	uint32_t producer_out, consumer_in; /* index of the lane in their slots */
-	uint32_t producer_edge;	       /* index of the edge among its producer's edges */
+	uint32_t producer_edge;             /* index of the edge among its producer's edges */
 	uint64_t cap_bytes;
 };
 
@@ -150,25 +151,27 @@ struct sz_ctl {
 	uint64_t object_bytes;
 	uint32_t n_stages, n_workers, n_edges, n_lanes;
 	uint64_t stages_at, workers_at, edges_at, lanes_at;
-	uint64_t shape;		 /* hash of names, types and edges: what a resume must find unchanged */
-	uint64_t start_ns;	 /* CLOCK_REALTIME of the first start */
+	uint64_t shape;    /* hash of names, types and edges: what a resume must find unchanged */
+	uint64_t start_ns; /* CLOCK_REALTIME of the first start */
 	char pipeline[40];
-	char graph[512];	 /* file the graph was read from */
+	char graph[512]; /* file the graph was read from */
 	/* changing */
-	uint32_t state;		 /* enum sz_pipeline_state */
-	uint32_t command;	 /* enum sz_command */
+	uint32_t state;   /* enum sz_pipeline_state */
+	uint32_t command; /* enum sz_command */
 	int32_t launcher_pid;
-	uint32_t runs;		 /* launcher runs: 1, and +1 a resume */
+	uint32_t runs; /* launcher runs: 1, and +1 a resume */
 };
 
-#define SZ_CTL_STAGES(c)  ((struct sz_ctl_stage *)(void *)((uint8_t *)(uintptr_t)(c) + (c)->stages_at))
-#define SZ_CTL_WORKERS(c) ((struct sz_ctl_worker *)(void *)((uint8_t *)(uintptr_t)(c) + (c)->workers_at))
-#define SZ_CTL_EDGES(c)	  ((struct sz_ctl_edge *)(void *)((uint8_t *)(uintptr_t)(c) + (c)->edges_at))
-#define SZ_CTL_LANES(c)	  ((struct sz_ctl_lane *)(void *)((uint8_t *)(uintptr_t)(c) + (c)->lanes_at))
+#define SZ_CTL_STAGES(c) \
+	((struct sz_ctl_stage *)(void *)((uint8_t *)(uintptr_t)(c) + (c)->stages_at))
+#define SZ_CTL_WORKERS(c) \
+	((struct sz_ctl_worker *)(void *)((uint8_t *)(uintptr_t)(c) + (c)->workers_at))
+#define SZ_CTL_EDGES(c) ((struct sz_ctl_edge *)(void *)((uint8_t *)(uintptr_t)(c) + (c)->edges_at))
+#define SZ_CTL_LANES(c) ((struct sz_ctl_lane *)(void *)((uint8_t *)(uintptr_t)(c) + (c)->lanes_at))
 
-#define SZ_STAGES_MAX  1000u
-#define SZ_WORKERS_MAX 2000u
-#define SZ_EDGES_MAX   4000u
+#define SZ_STAGES_MAX      1000u
+#define SZ_WORKERS_MAX     2000u
+#define SZ_EDGES_MAX       4000u
 #define SZ_LANES_TOTAL_MAX 16000u
 
 /* Size of a ctl object, with all offsets filled in: set the four counts first. */
@@ -191,13 +194,14 @@ static inline uint32_t sz_counter_edge(uint32_t edge, enum sz_edge_counter c)
 }
 
 /* Fill in a worker's descriptors: sz_counter_count() + SZ_G_FIXED of them. Return: how many. */
-uint32_t sz_stats_describe(struct sz_stat_desc *desc, uint32_t n_edges, const struct sz_stat_desc *own, uint32_t n_own);
+uint32_t sz_stats_describe(struct sz_stat_desc *desc, uint32_t n_edges,
+			   const struct sz_stat_desc *own, uint32_t n_own);
 
 /*
  * Wiring: what one worker is told at its start. Offsets are from the start of the wiring; strings are NUL-terminated.
  */
 #define SZ_WIRING_MAGIC 0x676e697277737a01ull
-#define SZ_WIRING_MAX	(16u << 20)
+#define SZ_WIRING_MAX   (16u << 20)
 
 /* user_data of requests whose completion nobody looks at: the launcher's cancellations. */
 #define SZ_RING_IGNORE UINT64_MAX
@@ -229,15 +233,15 @@ struct sz_wiring {
 	uint32_t abi;
 	uint32_t bytes;
 	uint32_t pipeline, stage, type; /* strings */
-	uint32_t role;			/* enum sz_role: a type such as file is both a source and a sink */
+	uint32_t role; /* enum sz_role: a type such as file is both a source and a sink */
 	uint32_t worker_index, worker, n_workers, generation, flags;
 	uint32_t zero;
 	int32_t launcher_pid;
-	int32_t ctl_fd;	 /* read-only */
+	int32_t ctl_fd; /* read-only */
 	int32_t page_fd, stats_fd;
-	int32_t bell_fd; /* eventfd of the launcher: look at my page */
-	int32_t ring_fd; /* io_uring instance, -1: none */
-	uint32_t ring_params; /* struct io_uring_params as the launcher got it */
+	int32_t bell_fd;          /* eventfd of the launcher: look at my page */
+	int32_t ring_fd;          /* io_uring instance, -1: none */
+	uint32_t ring_params;     /* struct io_uring_params as the launcher got it */
 	uint32_t max_in, max_out; /* longest record it can get and may emit */
 	uint64_t seed;
 	uint32_t n_in, n_out, n_edges, n_options;

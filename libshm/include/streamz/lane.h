@@ -44,28 +44,26 @@
 extern "C" {
 #endif
 
-#define SZ_LANE_MAGIC	  0x656e616c7a730001ull /* "..szlane" */
-#define SZ_PAGE_BYTES	  4096u
-#define SZ_LANE_DATA_AT	  (3u * SZ_PAGE_BYTES)
+#define SZ_LANE_MAGIC     0x656e616c7a730001ull /* "..szlane" */
+#define SZ_PAGE_BYTES     4096u
+#define SZ_LANE_DATA_AT   (3u * SZ_PAGE_BYTES)
 #define SZ_RECORD_HEADER  16u
 #define SZ_RECORD_LEN_MAX ((1u << 30) - 16) /* two of them fit the largest lane */
-#define SZ_LANE_CAP_MIN	  SZ_PAGE_BYTES
-#define SZ_LANE_CAP_MAX	  (1ull << 31) /* a position never moves by 4 GiB while its watcher sleeps */
+#define SZ_LANE_CAP_MIN   SZ_PAGE_BYTES
+/* a position never moves by 4 GiB while its watcher sleeps */
+#define SZ_LANE_CAP_MAX (1ull << 31)
 
 /* Flags in the low bits of a published position. */
-#define SZ_LANE_FLAGS	 7u
-#define SZ_LANE_ENDED	 1u /* tail: nothing follows; head: the consumer takes no more */
+#define SZ_LANE_FLAGS    7u
+#define SZ_LANE_ENDED    1u /* tail: nothing follows; head: the consumer takes no more */
 #define SZ_LANE_POISONED 2u /* this end found nonsense written by the other one */
 
-enum sz_record_kind {
-	SZ_RECORD_DATA = 0,
-	SZ_RECORD_KINDS
-};
+enum sz_record_kind { SZ_RECORD_DATA = 0, SZ_RECORD_KINDS };
 
 struct sz_record_header {
-	uint32_t len;	  /* payload bytes */
-	uint16_t kind;	  /* enum sz_record_kind */
-	uint16_t zero;	  /* 0 */
+	uint32_t len;     /* payload bytes */
+	uint16_t kind;    /* enum sz_record_kind */
+	uint16_t zero;    /* 0 */
 	uint64_t time_ns; /* when the record entered the pipeline, CLOCK_REALTIME */
 };
 SZ_STATIC_ASSERT(sizeof(struct sz_record_header) == SZ_RECORD_HEADER, "record header is 16 bytes");
@@ -73,19 +71,20 @@ SZ_STATIC_ASSERT(sizeof(struct sz_record_header) == SZ_RECORD_HEADER, "record he
 struct sz_lane_header {
 	uint64_t magic;
 	uint32_t abi;
-	uint32_t lane_index;	/* in the pipeline's topology */
+	uint32_t lane_index; /* in the pipeline's topology */
 	uint64_t object_bytes;
-	uint64_t cap_bytes;	/* of the data area; a power of two */
-	uint64_t limit_bytes;	/* what a producer may fill, headers and padding included; <= cap_bytes */
+	uint64_t cap_bytes; /* of the data area; a power of two */
+	/* what a producer may fill, headers and padding included; <= cap_bytes */
+	uint64_t limit_bytes;
 	uint64_t limit_records; /* likewise, in records; UINT64_MAX: no such limit */
-	uint32_t max_record;	/* longest payload, bytes */
+	uint32_t max_record;    /* longest payload, bytes */
 	uint32_t zero;
 };
 
 struct sz_lane_end {
-	uint64_t pos;	  /* tail or head, with flags */
+	uint64_t pos;     /* tail or head, with flags */
 	uint64_t records; /* so many records lie before pos; stored before pos */
-	uint64_t claim;	  /* producer only */
+	uint64_t claim;   /* producer only */
 	uint8_t pad0[SZ_CACHELINE - 24];
 	uint32_t parked; /* 1 while this end sleeps, or is about to */
 	uint8_t pad1[SZ_PAGE_BYTES - SZ_CACHELINE - 4];
@@ -114,17 +113,17 @@ struct sz_record {
 struct sz_lane {
 	struct sz_lane_end *own;
 	const struct sz_lane_end *peer;
-	uint8_t *data;	      /* twice cap_bytes */
-	uint64_t mask;	      /* cap_bytes - 1 */
-	uint64_t pos;	      /* own position including this batch, no flags */
-	uint64_t records;     /* records before pos */
-	uint64_t peer_pos;    /* last checked value of the peer, no flags */
+	uint8_t *data;     /* twice cap_bytes */
+	uint64_t mask;     /* cap_bytes - 1 */
+	uint64_t pos;      /* own position including this batch, no flags */
+	uint64_t records;  /* records before pos */
+	uint64_t peer_pos; /* last checked value of the peer, no flags */
 	uint64_t peer_records;
-	uint64_t claimed;     /* producer: own->claim */
+	uint64_t claimed; /* producer: own->claim */
 	uint64_t limit_bytes;
 	uint64_t limit_records;
 	uint32_t max_record;
-	uint32_t peer_flags;  /* SZ_LANE_ENDED, SZ_LANE_POISONED as last seen */
+	uint32_t peer_flags; /* SZ_LANE_ENDED, SZ_LANE_POISONED as last seen */
 	uint32_t own_flags;
 	uint32_t lane_index;
 	void *map;
@@ -228,7 +227,8 @@ static inline uint8_t *sz_lane_reserve(struct sz_lane *lane, uint32_t len)
 }
 
 /* Append the record whose payload was written to the last reservation; len may be shorter than reserved. */
-static inline void sz_lane_commit(struct sz_lane *lane, uint32_t len, uint16_t kind, uint64_t time_ns)
+static inline void sz_lane_commit(struct sz_lane *lane, uint32_t len, uint16_t kind,
+				  uint64_t time_ns)
 {
 	struct sz_record_header *h =
 		(struct sz_record_header *)(void *)(lane->data + (lane->pos & lane->mask));
@@ -373,7 +373,8 @@ static inline bool sz_lane_peer_moved(const struct sz_lane *lane)
  *
  * Return: 1; 0 nothing published at @pos yet; -ESTALE overrun (@pos is set to the newest published position).
  */
-int sz_lane_tap(const struct sz_lane *lane, uint64_t *pos, void *buf, size_t size, struct sz_record *out);
+int sz_lane_tap(const struct sz_lane *lane, uint64_t *pos, void *buf, size_t size,
+		struct sz_record *out);
 
 #ifdef __cplusplus
 }

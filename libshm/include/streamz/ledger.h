@@ -41,37 +41,38 @@ extern "C" {
 #endif
 
 #define SZ_PAGE_MAGIC 0x65676170737a0001ull
-#define SZ_LANES_MAX  (SZ_WAIT_MAX - 1) /* of one worker, inputs and outputs each; one word is for attention */
-#define SZ_STATE_MAX  4096u		/* small state; what is larger lives in the arena */
+/* of one worker, inputs and outputs each; one word is for attention */
+#define SZ_LANES_MAX    (SZ_WAIT_MAX - 1)
+#define SZ_STATE_MAX    4096u /* small state; what is larger lives in the arena */
 #define SZ_INFLIGHT_MAX 64u
 
 enum sz_run_state {
-	SZ_RUN_FRESH = 0,	/* never committed */
+	SZ_RUN_FRESH = 0, /* never committed */
 	SZ_RUN_RUNNING = 1,
-	SZ_RUN_FINISHING = 2,	/* inputs have ended; finish() has not returned 0 yet */
-	SZ_RUN_ENDED = 3,	/* outputs carry SZ_LANE_ENDED; nothing more to do */
+	SZ_RUN_FINISHING = 2, /* inputs have ended; finish() has not returned 0 yet */
+	SZ_RUN_ENDED = 3,     /* outputs carry SZ_LANE_ENDED; nothing more to do */
 };
 
 struct sz_page_header {
 	uint64_t magic;
 	uint32_t abi;
-	uint32_t worker_index;	/* in the pipeline's topology */
+	uint32_t worker_index; /* in the pipeline's topology */
 	uint64_t object_bytes;
 	uint32_t n_in, n_out;
 	uint32_t n_counters;
-	uint32_t state_bytes;	/* multiple of 8 */
+	uint32_t state_bytes; /* multiple of 8 */
 	uint64_t slot_bytes;
 	uint64_t slots_at, journal_at, arena_at;
 	uint64_t journal_bytes, arena_bytes;
 };
 
 struct sz_lane_mark {
-	uint64_t word;	  /* position and flags, as published */
+	uint64_t word; /* position and flags, as published */
 	uint64_t records;
 };
 
 struct sz_slot {
-	uint64_t epoch;	    /* of the commit that filled it: proof that the slot is the one meant */
+	uint64_t epoch;     /* of the commit that filled it: proof that the slot is the one meant */
 	uint32_t run_state; /* enum sz_run_state */
 	uint32_t cq_head;   /* completions before it are handled */
 	uint64_t random;    /* state of the worker's random generator */
@@ -81,18 +82,19 @@ struct sz_slot {
 
 /* Why a worker ended, in its own words: collected by the launcher after the reap. */
 struct sz_last_words {
-	uint32_t lane;	      /* input of the record being handled, SZ_LANES_MAX: none */
+	uint32_t lane; /* input of the record being handled, SZ_LANES_MAX: none */
 	uint32_t zero;
-	uint64_t pos;	      /* its position in the lane */
-	uint32_t text_len;    /* bytes of text, 0: nothing said */
+	uint64_t pos;      /* its position in the lane */
+	uint32_t text_len; /* bytes of text, 0: nothing said */
 	char text[512];
 };
 
 struct sz_page_live {
-	uint64_t epoch;	  /* the commit word */
+	uint64_t epoch; /* the commit word */
 	uint8_t pad0[SZ_CACHELINE - 8];
 	uint64_t journal; /* epoch << SZ_JOURNAL_UNIT_BITS | units of 8 bytes */
-	uint64_t inflight[SZ_INFLIGHT_MAX]; /* user_data of requests that may be in flight; 0: none. Set before submitting. */
+	/* user_data of requests that may be in flight; 0: none. Set before submitting. */
+	uint64_t inflight[SZ_INFLIGHT_MAX];
 	struct sz_last_words words;
 };
 SZ_STATIC_ASSERT(sizeof(struct sz_page_live) <= SZ_PAGE_BYTES, "one page");
@@ -112,11 +114,11 @@ struct sz_ledger {
 	uint8_t *journal;
 	uint8_t *arena;
 	struct sz_slot *next;
-	struct sz_lane_mark *in, *out;	/* inside next */
-	uint64_t *counters;		/* inside next */
-	void *state;			/* inside next */
-	uint64_t epoch;			/* committed */
-	uint64_t journal_used;		/* bytes, in this batch */
+	struct sz_lane_mark *in, *out; /* inside next */
+	uint64_t *counters;            /* inside next */
+	void *state;                   /* inside next */
+	uint64_t epoch;                /* committed */
+	uint64_t journal_used;         /* bytes, in this batch */
 	void *map;
 	size_t map_bytes;
 };

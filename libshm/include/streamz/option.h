@@ -17,26 +17,26 @@ extern "C" {
 #endif
 
 enum sz_option_type {
-	SZ_OPT_STRING,	/* any bytes, NUL included */
-	SZ_OPT_PATH,	/* a file name without NUL; not empty */
-	SZ_OPT_BOOL,	/* true | false */
-	SZ_OPT_INT,	/* decimal integer, may be negative */
-	SZ_OPT_SIZE,	/* bytes: 64K 4M 1G, capital, powers of 1024; a bare number is bytes */
-	SZ_OPT_TIME,	/* 500us 5ms 10s 2m 2h 1d; a unit is required, but for 0 */
-	SZ_OPT_PERCENT,	/* 80% or 12.5% */
-	SZ_OPT_RATE,	/* 1000 (a second) or 1000/s, 60/m; 0 where the range allows it */
-	SZ_OPT_ENUM,	/* one word of choices, "a|b|c" */
-	SZ_OPT_REGEX,	/* a PCRE2 pattern; compiled by the stage's own check */
-	SZ_OPT_LIMIT,	/* 10000 (records), 64M (bytes) or 10000,64M (whichever comes first) */
-	SZ_OPT_BACKOFF,	/* 100ms..30s: first wait and longest wait */
+	SZ_OPT_STRING,  /* any bytes, NUL included */
+	SZ_OPT_PATH,    /* a file name without NUL; not empty */
+	SZ_OPT_BOOL,    /* true | false */
+	SZ_OPT_INT,     /* decimal integer, may be negative */
+	SZ_OPT_SIZE,    /* bytes: 64K 4M 1G, capital, powers of 1024; a bare number is bytes */
+	SZ_OPT_TIME,    /* 500us 5ms 10s 2m 2h 1d; a unit is required, but for 0 */
+	SZ_OPT_PERCENT, /* 80% or 12.5% */
+	SZ_OPT_RATE,    /* 1000 (a second) or 1000/s, 60/m; 0 where the range allows it */
+	SZ_OPT_ENUM,    /* one word of choices, "a|b|c" */
+	SZ_OPT_REGEX,   /* a PCRE2 pattern; compiled by the stage's own check */
+	SZ_OPT_LIMIT,   /* 10000 (records), 64M (bytes) or 10000,64M (whichever comes first) */
+	SZ_OPT_BACKOFF, /* 100ms..30s: first wait and longest wait */
 	SZ_OPT_COUNT_PER_TIME, /* 5/10s: so many within a period */
 };
 
 enum {
 	SZ_OPT_REQUIRED = 1u << 0,
-	SZ_OPT_SECRET = 1u << 1,	/* takes file:PATH or env:NAME, never printed */
-	SZ_OPT_PREFIX = 1u << 2,	/* name is a prefix: case.PORT=, env.VAR= */
-	SZ_OPT_MAY_LOSE = 1u << 3,	/* a value other than the default may lose records */
+	SZ_OPT_SECRET = 1u << 1,   /* takes file:PATH or env:NAME, never printed */
+	SZ_OPT_PREFIX = 1u << 2,   /* name is a prefix: case.PORT=, env.VAR= */
+	SZ_OPT_MAY_LOSE = 1u << 3, /* a value other than the default may lose records */
 };
 
 /**

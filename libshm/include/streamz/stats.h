@@ -32,8 +32,8 @@ enum sz_stat_kind { SZ_STAT_COUNTER, SZ_STAT_GAUGE };
 
 struct sz_stat_desc {
 	char name[48];
-	char unit[12];	/* "records", "bytes", "ns", "" */
-	uint32_t kind;	/* enum sz_stat_kind */
+	char unit[12]; /* "records", "bytes", "ns", "" */
+	uint32_t kind; /* enum sz_stat_kind */
 	char help[64];
 };
 SZ_STATIC_ASSERT(sizeof(struct sz_stat_desc) == 128, "descriptor is 128 bytes");
@@ -66,12 +66,12 @@ struct sz_stats {
  * Records of an input are taken = handled + failed + held.
  */
 enum sz_counter {
-	SZ_C_RECORDS_IN,	/* taken from the inputs; for a source: read from outside */
+	SZ_C_RECORDS_IN, /* taken from the inputs; for a source: read from outside */
 	SZ_C_BYTES_IN,
 	SZ_C_HANDLED,
-	SZ_C_FAILED,		/* went to the failed port */
-	SZ_C_HELD,		/* taken, neither handled nor failed yet */
-	SZ_C_RECORDS_OUT,	/* emitted, once however many edges; for a sink: delivered outside */
+	SZ_C_FAILED,      /* went to the failed port */
+	SZ_C_HELD,        /* taken, neither handled nor failed yet */
+	SZ_C_RECORDS_OUT, /* emitted, once however many edges; for a sink: delivered outside */
 	SZ_C_BYTES_OUT,
 	SZ_C_COMMITS,
 	SZ_C_FIXED
@@ -82,29 +82,29 @@ enum sz_edge_counter {
 	SZ_E_OFFERED,
 	SZ_E_OFFERED_BYTES,
 	SZ_E_PUBLISHED,
-	SZ_E_DROPPED_NEWEST,	/* overflow=drop_newest and the lane was full */
-	SZ_E_DROPPED_DETACHED,	/* the consumer takes no more */
+	SZ_E_DROPPED_NEWEST,   /* overflow=drop_newest and the lane was full */
+	SZ_E_DROPPED_DETACHED, /* the consumer takes no more */
 	SZ_E_OUTBOX,
 	SZ_E_FIXED
 };
 
 /* Values behind the counters: not part of a commit. */
 enum sz_gauge {
-	SZ_G_BUSY_NS,		/* in handlers and the runtime */
-	SZ_G_IDLE_NS,		/* asleep for want of input, I/O or time */
-	SZ_G_BLOCKED_NS,	/* asleep for want of room */
-	SZ_G_COMMIT_TIME_NS,	/* CLOCK_REALTIME of the last commit */
-	SZ_G_PROGRESS,		/* a source: bytes done */
-	SZ_G_PROGRESS_TOTAL,	/* a source: bytes in all, 0: unknown */
+	SZ_G_BUSY_NS,        /* in handlers and the runtime */
+	SZ_G_IDLE_NS,        /* asleep for want of input, I/O or time */
+	SZ_G_BLOCKED_NS,     /* asleep for want of room */
+	SZ_G_COMMIT_TIME_NS, /* CLOCK_REALTIME of the last commit */
+	SZ_G_PROGRESS,       /* a source: bytes done */
+	SZ_G_PROGRESS_TOTAL, /* a source: bytes in all, 0: unknown */
 	SZ_G_SLEEPS,
-	SZ_G_WAKES,		/* wake-ups sent */
+	SZ_G_WAKES, /* wake-ups sent */
 	SZ_G_FIXED
 };
 
 /* Size of the object; 0 if n_stats is too large. */
 uint64_t sz_stats_plan_bytes(uint32_t n_stats);
-int sz_stats_format(int fd, uint32_t worker_index, uint32_t n_counters, const struct sz_stat_desc *desc,
-		    uint32_t n_stats);
+int sz_stats_format(int fd, uint32_t worker_index, uint32_t n_counters,
+		    const struct sz_stat_desc *desc, uint32_t n_stats);
 /* Return: 0, -EBADMSG, -errno. */
 int sz_stats_attach(struct sz_stats *s, int fd, int writable);
 void sz_stats_detach(struct sz_stats *s);
