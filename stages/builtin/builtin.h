@@ -5,7 +5,8 @@
 
 #include <streamz/stage.h>
 
-extern const struct sz_stage_ops sz_stage_delay, sz_stage_file_sink, sz_stage_file_source, sz_stage_filter,
-	sz_stage_generate, sz_stage_map, sz_stage_null, sz_stage_pass, sz_stage_stdin, sz_stage_stdout;
+extern const struct sz_stage_ops sz_stage_delay, sz_stage_file_sink, sz_stage_file_source,
+	sz_stage_filter, sz_stage_generate, sz_stage_map, sz_stage_null, sz_stage_pass,
+	sz_stage_stdin, sz_stage_stdout;
 
 #endif

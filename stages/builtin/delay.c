@@ -27,8 +27,16 @@ static int delay_record(struct sz_stage *s, const struct sz_record *r)
 }
 
 static const struct sz_option delay_options[] = {
-	{ .name = "time", .type = SZ_OPT_TIME, .def = "10ms", .max = 3600000000000, .help = "how long each record is held; one after the other" },
-	{ .name = "jitter", .type = SZ_OPT_TIME, .def = "0", .max = 3600000000000, .help = "up to so much more, at random for each record" },
+	{ .name = "time",
+	  .type = SZ_OPT_TIME,
+	  .def = "10ms",
+	  .max = 3600000000000,
+	  .help = "how long each record is held; one after the other" },
+	{ .name = "jitter",
+	  .type = SZ_OPT_TIME,
+	  .def = "0",
+	  .max = 3600000000000,
+	  .help = "up to so much more, at random for each record" },
 	{ .name = NULL },
 };
 

@@ -44,12 +44,14 @@ struct sink_private {
 	bool sync_asked;
 };
 
-static int temporary_name(char *to, size_t size, const char *target, const char *pipeline, const char *stage)
+static int temporary_name(char *to, size_t size, const char *target, const char *pipeline,
+			  const char *stage)
 {
 	const char *slash = strrchr(target, '/');
 	int dir = slash ? (int)(slash - target) + 1 : 0;
 
-	return snprintf(to, size, "%.*s.%s.%s.%s.tmp", dir, target, target + dir, pipeline, stage) < (int)size
+	return snprintf(to, size, "%.*s.%s.%s.%s.tmp", dir, target, target + dir, pipeline, stage) <
+			       (int)size
 		       ? 0
 		       : -ENAMETOOLONG;
 }
@@ -81,8 +83,10 @@ static int adopt(struct sz_stage *s, const struct stat *sb)
 	struct sink_state *st = sz_state(s);
 
 	if (p->mode == MODE_NEW && sb->st_size > 0)
-		return sz_error(s, -EEXIST, "%s exists already and mode=new was asked for", p->path);
-	if ((p->mode == MODE_TRUNCATE || p->mode == MODE_REPLACE) && S_ISREG(sb->st_mode) && ftruncate(p->out.fd, 0) < 0)
+		return sz_error(s, -EEXIST, "%s exists already and mode=new was asked for",
+				p->path);
+	if ((p->mode == MODE_TRUNCATE || p->mode == MODE_REPLACE) && S_ISREG(sb->st_mode) &&
+	    ftruncate(p->out.fd, 0) < 0)
 		return sz_error(s, -errno, "%s: cannot empty it: %s", p->path, strerror(errno));
 	st->named = 1;
 	st->dev = sb->st_dev;
@@ -96,18 +100,25 @@ static int check_same(struct sz_stage *s, const struct stat *sb)
 {
 	struct sink_private *p = sz_private(s);
 	struct sink_state *st = sz_state(s);
-	uint64_t size = (uint64_t)sb->st_size, least = st->base + st->out.written, most = st->base + st->out.sealed;
+	uint64_t size = (uint64_t)sb->st_size, least = st->base + st->out.written,
+		 most = st->base + st->out.sealed;
 
 	if (st->dev != sb->st_dev || st->ino != sb->st_ino)
-		return sz_error(s, -ESTALE, "%s was replaced by another file while this stage was writing to it", p->path);
+		return sz_error(
+			s, -ESTALE,
+			"%s was replaced by another file while this stage was writing to it",
+			p->path);
 	if (!S_ISREG(sb->st_mode))
 		return 0;
 	if (size < least)
-		return sz_error(s, -ESTALE, "%s was cut to %llu bytes by somebody else; %llu were written", p->path,
-				(unsigned long long)size, (unsigned long long)least);
+		return sz_error(s, -ESTALE,
+				"%s was cut to %llu bytes by somebody else; %llu were written",
+				p->path, (unsigned long long)size, (unsigned long long)least);
 	if (size > most)
-		return sz_error(s, -ESTALE, "%s has grown to %llu bytes by somebody else; this stage wrote up to %llu",
-				p->path, (unsigned long long)size, (unsigned long long)most);
+		return sz_error(
+			s, -ESTALE,
+			"%s has grown to %llu bytes by somebody else; this stage wrote up to %llu",
+			p->path, (unsigned long long)size, (unsigned long long)most);
 	if (ftruncate(p->out.fd, (off_t)least) < 0)
 		return sz_error(s, -errno, "%s: cannot cut it back: %s", p->path, strerror(errno));
 	return 0;
@@ -121,7 +132,8 @@ static int open_output(struct sz_stage *s)
 	int rc;
 
 	p->out.fd = open(p->path, O_WRONLY | O_CLOEXEC | (st->named ? 0 : O_CREAT), 0666);
-	if (p->out.fd < 0 && errno == ENOENT && st->named && p->mode == MODE_REPLACE && st->synced) {
+	if (p->out.fd < 0 && errno == ENOENT && st->named && p->mode == MODE_REPLACE &&
+	    st->synced) {
 		snprintf(p->path, sizeof(p->path), "%s", p->target); /* killed after the rename */
 		st->renamed = 1;
 		p->out.fd = open(p->path, O_WRONLY | O_CLOEXEC);
@@ -152,10 +164,13 @@ static int file_sink_init(struct sz_stage *s)
 	p->out.name = p->path;
 	snprintf(p->target, sizeof(p->target), "%s", sz_option(s, "path")->text);
 	if (p->mode == MODE_REPLACE) {
-		int rc = temporary_name(p->path, sizeof(p->path), p->target, sz_pipeline_name(s), sz_stage_name(s));
+		int rc = temporary_name(p->path, sizeof(p->path), p->target, sz_pipeline_name(s),
+					sz_stage_name(s));
 
 		if (rc)
-			return sz_error(s, rc, "%s: the name is too long for a temporary file beside it", p->target);
+			return sz_error(s, rc,
+					"%s: the name is too long for a temporary file beside it",
+					p->target);
 	} else {
 		snprintf(p->path, sizeof(p->path), "%s", p->target);
 	}
@@ -175,8 +190,10 @@ static int file_sink_record(struct sz_stage *s, const struct sz_record *r)
 			sz_give_up(s, "cannot open the output: %s", strerror(-rc));
 	}
 	if (p->max_size && st->base + st->out.staged + r->len + 1 > p->max_size)
-		sz_give_up(s, "%s is full: max_size=%s; look at what is in it, move it away, and start again", p->path,
-			   sz_option(s, "max_size")->text);
+		sz_give_up(s,
+			   "%s is full: max_size=%s; look at what is in it, move it away, and "
+			   "start again",
+			   p->path, sz_option(s, "max_size")->text);
 	return out_record(s, &p->out, &st->out, r);
 }
 
@@ -197,8 +214,9 @@ static int file_sink_complete(struct sz_stage *s, uint32_t request, int result)
 		return out_complete(s, &p->out, &st->out, request, result);
 	p->sync_asked = false;
 	if (result < 0)
-		return sz_error(s, result, "%s: fsync failed: %s: what was written may not be on the disk", p->path,
-				strerror(-result));
+		return sz_error(s, result,
+				"%s: fsync failed: %s: what was written may not be on the disk",
+				p->path, strerror(-result));
 	st->synced = 1;
 	return SZ_OK;
 }
@@ -212,7 +230,8 @@ static int rename_output(struct sz_stage *s)
 	int dir;
 
 	if (rename(p->path, p->target) < 0)
-		return sz_error(s, -errno, "cannot rename %s to %s: %s", p->path, p->target, strerror(errno));
+		return sz_error(s, -errno, "cannot rename %s to %s: %s", p->path, p->target,
+				strerror(errno));
 	/* Crash point "renamed": the next life finds the file under its target's name (open_output()). */
 	snprintf(copy, sizeof(copy), "%s", p->target);
 	dir = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -259,29 +278,37 @@ static int canonical(const char *path, char *to, size_t size)
 	snprintf(copy, sizeof(copy), "%s", path);
 	if (!realpath(dirname(copy), dir))
 		return -errno;
-	return snprintf(to, size, "%s/%s", strcmp(dir, "/") == 0 ? "" : dir, slash ? slash + 1 : path) < (int)size
+	return snprintf(to, size, "%s/%s", strcmp(dir, "/") == 0 ? "" : dir,
+			slash ? slash + 1 : path) < (int)size
 		       ? 0
 		       : -ENAMETOOLONG;
 }
 
 static int plan_existing(struct sz_plan *p, const char *path, const struct stat *sb)
 {
-	int64_t mode = sz_plan_option(p, "mode")->num, max_size = sz_plan_option(p, "max_size")->num;
+	int64_t mode = sz_plan_option(p, "mode")->num,
+		max_size = sz_plan_option(p, "max_size")->num;
 
 	if (S_ISDIR(sb->st_mode))
 		return sz_plan_error(p, "path", "%s is a directory: name a file in it", path);
 	if (!S_ISREG(sb->st_mode) && !S_ISCHR(sb->st_mode))
-		return sz_plan_error(p, "path", "%s is neither a regular file nor a character device", path);
+		return sz_plan_error(p, "path",
+				     "%s is neither a regular file nor a character device", path);
 	if (access(path, W_OK) < 0)
 		return sz_plan_error(p, "path", "%s: %s", path, strerror(errno));
 	if (S_ISREG(sb->st_mode) && mode == MODE_NEW)
-		return sz_plan_error(p, "mode", "%s exists already (%lld bytes): remove it, or choose mode=append, truncate or replace",
+		return sz_plan_error(p, "mode",
+				     "%s exists already (%lld bytes): remove it, or choose "
+				     "mode=append, truncate or replace",
 				     path, (long long)sb->st_size);
 	if (max_size && mode == MODE_APPEND && sb->st_size >= max_size)
-		return sz_plan_error(p, "path", "%s is full (%lld bytes, max_size=%s): move it away first", path,
-				     (long long)sb->st_size, sz_plan_option(p, "max_size")->text);
+		return sz_plan_error(p, "path",
+				     "%s is full (%lld bytes, max_size=%s): move it away first",
+				     path, (long long)sb->st_size,
+				     sz_plan_option(p, "max_size")->text);
 	if (S_ISREG(sb->st_mode) && mode == MODE_APPEND && sb->st_size > 0)
-		sz_plan_note(p, "%s holds %lld bytes already: appending to it", path, (long long)sb->st_size);
+		sz_plan_note(p, "%s holds %lld bytes already: appending to it", path,
+			     (long long)sb->st_size);
 	return 0;
 }
 
@@ -307,7 +334,8 @@ static int file_sink_plan(struct sz_plan *p)
 		return rc;
 	snprintf(copy, sizeof(copy), "%s", path);
 	if (access(dirname(copy), W_OK | X_OK) < 0 && stat(path, &sb) < 0)
-		return sz_plan_error(p, "path", "%s cannot be created: its folder: %s", path, strerror(errno));
+		return sz_plan_error(p, "path", "%s cannot be created: its folder: %s", path,
+				     strerror(errno));
 claim:
 	rc = canonical(path, full, sizeof(full));
 	if (rc)
@@ -318,10 +346,26 @@ claim:
 }
 
 static const struct sz_option file_sink_options[] = {
-	{ .name = "path", .type = SZ_OPT_PATH, .flags = SZ_OPT_REQUIRED, .help = "the file to write" },
-	{ .name = "mode", .type = SZ_OPT_ENUM, .def = "append", .choices = "append|truncate|new|replace", .help = "what becomes of a file that is there: append to it, empty it, refuse, or replace it by rename at the end" },
-	{ .name = "create", .type = SZ_OPT_ENUM, .def = "start", .choices = "start|record", .help = "when the file is created: at the start, or with the first record" },
-	{ .name = "max_size", .type = SZ_OPT_SIZE, .def = "0", .max = INT64_MAX, .help = "stop, loudly, before the file grows beyond this; 0: no limit" },
+	{ .name = "path",
+	  .type = SZ_OPT_PATH,
+	  .flags = SZ_OPT_REQUIRED,
+	  .help = "the file to write" },
+	{ .name = "mode",
+	  .type = SZ_OPT_ENUM,
+	  .def = "append",
+	  .choices = "append|truncate|new|replace",
+	  .help = "what becomes of a file that is there: append to it, empty it, refuse, or "
+		  "replace it by rename at the end" },
+	{ .name = "create",
+	  .type = SZ_OPT_ENUM,
+	  .def = "start",
+	  .choices = "start|record",
+	  .help = "when the file is created: at the start, or with the first record" },
+	{ .name = "max_size",
+	  .type = SZ_OPT_SIZE,
+	  .def = "0",
+	  .max = INT64_MAX,
+	  .help = "stop, loudly, before the file grows beyond this; 0: no limit" },
 	{ .name = NULL },
 };
 

@@ -20,12 +20,12 @@
 #include "lines.h"
 
 #define READ_BYTES (128u << 10)
-#define READS	   4u
+#define READS      4u
 #define LIST_SLACK 65536u /* files may appear between the plan and the start */
 
 struct file_state {
 	uint64_t list_bytes; /* NUL-terminated paths in the arena; 0: not listed yet */
-	uint64_t at;	     /* where the current path begins */
+	uint64_t at;         /* where the current path begins */
 	uint64_t dev, ino;   /* of the current file, once opened */
 	uint64_t done_bytes; /* of the files before it */
 	uint64_t total_bytes;
@@ -43,10 +43,10 @@ struct read_ahead {
 struct file_private {
 	struct lines lines;
 	int fd;
-	uint64_t filled;  /* everything before it is in the ring */
-	uint64_t ahead;	  /* everything before it is read or asked for */
+	uint64_t filled; /* everything before it is in the ring */
+	uint64_t ahead;  /* everything before it is read or asked for */
 	bool eof;
-	uint32_t next;	  /* the oldest of reads */
+	uint32_t next; /* the oldest of reads */
 	struct read_ahead reads[READS];
 };
 
@@ -72,12 +72,15 @@ static int list_files(struct sz_stage *s)
 	int rc = expand(sz_option(s, "path")->text, &g);
 
 	if (rc)
-		return sz_error(s, -ENOENT, "%s: no file matches any more", sz_option(s, "path")->text);
+		return sz_error(s, -ENOENT, "%s: no file matches any more",
+				sz_option(s, "path")->text);
 	for (size_t i = 0; !rc && i < g.gl_pathc; i++) {
 		size_t len = strlen(g.gl_pathv[i]) + 1;
 
 		if (len > sz_arena_bytes(s) - st->list_bytes) {
-			rc = sz_error(s, -E2BIG, "%s: many more files match than when the pipeline was planned: start again",
+			rc = sz_error(s, -E2BIG,
+				      "%s: many more files match than when the pipeline was "
+				      "planned: start again",
 				      sz_option(s, "path")->text);
 			break;
 		}
@@ -103,9 +106,11 @@ static int open_current(struct sz_stage *s)
 	if (S_ISDIR(sb.st_mode))
 		return sz_error(s, -EISDIR, "%s is a directory", path);
 	if (st->opened && (st->dev != sb.st_dev || st->ino != sb.st_ino))
-		return sz_error(s, -ESTALE, "%s was replaced by another file while it was being read", path);
+		return sz_error(s, -ESTALE,
+				"%s was replaced by another file while it was being read", path);
 	if (st->opened && (uint64_t)sb.st_size < st->lines.consumed)
-		return sz_error(s, -ESTALE, "%s was cut to %lld bytes, %llu of it were read already", path,
+		return sz_error(s, -ESTALE,
+				"%s was cut to %lld bytes, %llu of it were read already", path,
 				(long long)sb.st_size, (unsigned long long)st->lines.consumed);
 	st->opened = 1;
 	st->dev = sb.st_dev;
@@ -133,7 +138,8 @@ static int make_ring(struct sz_stage *s)
 	if (base == MAP_FAILED)
 		return -errno;
 	for (unsigned i = 0; i < 2; i++)
-		if (mmap(base + i * bytes, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
+		if (mmap(base + i * bytes, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+			 fd, 0) == MAP_FAILED)
 			return -errno;
 	close(fd);
 	p->lines.base = base;
@@ -170,7 +176,8 @@ static void read_ahead(struct sz_stage *s)
 			break;
 		*r = (struct read_ahead){ .pos = p->ahead, .len = READ_BYTES, .busy = true };
 		p->ahead += READ_BYTES;
-		sz_io_read(s, i, p->fd, p->lines.base + (r->pos & p->lines.mask), r->len, r->pos, SZ_IO_VOLATILE);
+		sz_io_read(s, i, p->fd, p->lines.base + (r->pos & p->lines.mask), r->len, r->pos,
+			   SZ_IO_VOLATILE);
 	}
 }
 
@@ -216,8 +223,8 @@ static int file_source_complete(struct sz_stage *s, uint32_t request, int result
 		r->done = true;
 	if (!r->done && !sz_draining(s)) { /* short, or to be tried again */
 		r->busy = true;
-		sz_io_read(s, request, p->fd, p->lines.base + ((r->pos + r->got) & p->lines.mask), r->len - r->got,
-			   r->pos + r->got, SZ_IO_VOLATILE);
+		sz_io_read(s, request, p->fd, p->lines.base + ((r->pos + r->got) & p->lines.mask),
+			   r->len - r->got, r->pos + r->got, SZ_IO_VOLATILE);
 	}
 	collect(p);
 	return SZ_OK;
@@ -284,9 +291,14 @@ static int check_file(struct sz_plan *p, const char *path, uint64_t *bytes)
 	if (stat(path, &sb) < 0)
 		return sz_plan_error(p, "path", "%s: %s", path, strerror(errno));
 	if (S_ISDIR(sb.st_mode))
-		return sz_plan_error(p, "path", "%s is a directory: name the files in it, as in '%s/*.log'", path, path);
+		return sz_plan_error(p, "path",
+				     "%s is a directory: name the files in it, as in '%s/*.log'",
+				     path, path);
 	if (!S_ISREG(sb.st_mode))
-		return sz_plan_error(p, "path", "%s is not a regular file: for a pipe or terminal use the source stdin", path);
+		return sz_plan_error(
+			p, "path",
+			"%s is not a regular file: for a pipe or terminal use the source stdin",
+			path);
 	if (access(path, R_OK) < 0)
 		return sz_plan_error(p, "path", "%s: %s", path, strerror(errno));
 	*bytes += (uint64_t)sb.st_size;
@@ -303,7 +315,8 @@ static int file_source_plan(struct sz_plan *p)
 	int rc;
 
 	if (sz_plan_resuming(p)) {
-		sz_plan_arena(p, 0); /* the list was made at the first start; what there is has to do */
+		/* the list was made at the first start; what there is has to do */
+		sz_plan_arena(p, 0);
 		return 0;
 	}
 	rc = expand(path, &g);
@@ -322,7 +335,11 @@ static int file_source_plan(struct sz_plan *p)
 }
 
 static const struct sz_option file_source_options[] = {
-	{ .name = "path", .type = SZ_OPT_PATH, .flags = SZ_OPT_REQUIRED, .help = "the file, or a pattern such as 'logs/*.log', whose files are read in name order" },
+	{ .name = "path",
+	  .type = SZ_OPT_PATH,
+	  .flags = SZ_OPT_REQUIRED,
+	  .help = "the file, or a pattern such as 'logs/*.log', whose files are read in name "
+		  "order" },
 	{ .name = NULL },
 };
 

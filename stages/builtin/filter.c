@@ -28,7 +28,8 @@ static int filter_record(struct sz_stage *s, const struct sz_record *r)
 	int hit = regex_match(&f->re, r->data, r->len);
 
 	if (hit < 0)
-		return sz_error(s, hit, "regex= could not be decided for this record: match limit reached");
+		return sz_error(s, hit,
+				"regex= could not be decided for this record: match limit reached");
 	if ((hit != 0) != f->invert)
 		sz_emit(s, 0, r->data, r->len);
 	else if (f->rest)
@@ -45,19 +46,26 @@ static void filter_fini(struct sz_stage *s)
 
 static int filter_plan(struct sz_plan *p)
 {
-	const struct sz_value *match = sz_plan_option(p, "match"), *regex = sz_plan_option(p, "regex");
+	const struct sz_value *match = sz_plan_option(p, "match"),
+			      *regex = sz_plan_option(p, "regex");
 
 	if (!match->text == !regex->text)
-		return sz_plan_error(p, match->text ? "regex" : NULL,
-				     match->text ? "match= and regex= exclude each other: give one of them"
-						 : "nothing to match: give match='text' or regex='pattern'");
+		return sz_plan_error(
+			p, match->text ? "regex" : NULL,
+			match->text ? "match= and regex= exclude each other: give one of them"
+				    : "nothing to match: give match='text' or regex='pattern'");
 	return regex_plan(p, "regex");
 }
 
 static const struct sz_option filter_options[] = {
 	{ .name = "match", .type = SZ_OPT_STRING, .help = "keep records that contain these bytes" },
-	{ .name = "regex", .type = SZ_OPT_REGEX, .help = "keep records that match this pattern (PCRE2)" },
-	{ .name = "invert", .type = SZ_OPT_BOOL, .def = "false", .help = "keep those that do not match" },
+	{ .name = "regex",
+	  .type = SZ_OPT_REGEX,
+	  .help = "keep records that match this pattern (PCRE2)" },
+	{ .name = "invert",
+	  .type = SZ_OPT_BOOL,
+	  .def = "false",
+	  .help = "keep those that do not match" },
 	{ .name = NULL },
 };
 

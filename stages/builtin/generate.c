@@ -18,7 +18,7 @@ struct generate {
 
 struct generate_options {
 	uint64_t count; /* 0: no end */
-	int64_t rate;	/* records per 1000 s, 0: as fast as they are taken */
+	int64_t rate;   /* records per 1000 s, 0: as fast as they are taken */
 	uint64_t burst, seed;
 	uint32_t size;
 };
@@ -78,7 +78,8 @@ static uint64_t due_ns(const struct generate *g, const struct generate_options *
 {
 	uint64_t burst = g->next / o->burst;
 
-	return g->start_ns + (uint64_t)((unsigned __int128)burst * o->burst * 1000000000000ull / (uint64_t)o->rate);
+	return g->start_ns + (uint64_t)((unsigned __int128)burst * o->burst * 1000000000000ull /
+					(uint64_t)o->rate);
 }
 
 static int generate_produce(struct sz_stage *s)
@@ -106,19 +107,45 @@ static int generate_plan(struct sz_plan *p)
 	int64_t size = sz_plan_option(p, "size")->num;
 
 	if (size > sz_plan_max_in(p))
-		return sz_plan_error(p, "size", "records of %lld bytes are longer than max_record (%u): raise max_record=",
-				     (long long)size, sz_plan_max_in(p));
+		return sz_plan_error(
+			p, "size",
+			"records of %lld bytes are longer than max_record (%u): raise max_record=",
+			(long long)size, sz_plan_max_in(p));
 	if (sz_plan_max_in(p) < 20)
-		return sz_plan_error(p, NULL, "max_record must be at least 20 bytes: a record begins with its number");
+		return sz_plan_error(
+			p, NULL,
+			"max_record must be at least 20 bytes: a record begins with its number");
 	return 0;
 }
 
 static const struct sz_option generate_options[] = {
-	{ .name = "count", .type = SZ_OPT_INT, .def = "0", .max = INT64_MAX, .help = "how many records, 0: without end" },
-	{ .name = "rate", .type = SZ_OPT_RATE, .def = "0", .max = 1000000000000, .help = "records a second, 0: as fast as they are taken" },
-	{ .name = "burst", .type = SZ_OPT_INT, .def = "1", .min = 1, .max = 1000000000, .help = "with a rate: so many at once, then a pause" },
-	{ .name = "size", .type = SZ_OPT_SIZE, .def = "0", .max = 1073741824, .help = "length of a record; a shorter one holds its number alone" },
-	{ .name = "seed", .type = SZ_OPT_INT, .def = "1", .min = INT64_MIN, .max = INT64_MAX, .help = "what the letters are drawn from" },
+	{ .name = "count",
+	  .type = SZ_OPT_INT,
+	  .def = "0",
+	  .max = INT64_MAX,
+	  .help = "how many records, 0: without end" },
+	{ .name = "rate",
+	  .type = SZ_OPT_RATE,
+	  .def = "0",
+	  .max = 1000000000000,
+	  .help = "records a second, 0: as fast as they are taken" },
+	{ .name = "burst",
+	  .type = SZ_OPT_INT,
+	  .def = "1",
+	  .min = 1,
+	  .max = 1000000000,
+	  .help = "with a rate: so many at once, then a pause" },
+	{ .name = "size",
+	  .type = SZ_OPT_SIZE,
+	  .def = "0",
+	  .max = 1073741824,
+	  .help = "length of a record; a shorter one holds its number alone" },
+	{ .name = "seed",
+	  .type = SZ_OPT_INT,
+	  .def = "1",
+	  .min = INT64_MIN,
+	  .max = INT64_MAX,
+	  .help = "what the letters are drawn from" },
 	{ .name = NULL },
 };
 

@@ -15,16 +15,20 @@ uint64_t lines_ring_bytes(uint32_t max, uint64_t chunk)
 	return size;
 }
 
-static enum lines_result report_long(struct sz_stage *s, struct lines *l, struct lines_state *st, uint64_t end)
+static enum lines_result report_long(struct sz_stage *s, struct lines *l, struct lines_state *st,
+				     uint64_t end)
 {
-	sz_fail(s, EMSGSIZE, NULL, 0, "%s: line of %llu bytes at offset %llu is longer than max_record (%u)", l->name,
-		(unsigned long long)(end - st->skip_from), (unsigned long long)st->skip_from, l->max);
+	sz_fail(s, EMSGSIZE, NULL, 0,
+		"%s: line of %llu bytes at offset %llu is longer than max_record (%u)", l->name,
+		(unsigned long long)(end - st->skip_from), (unsigned long long)st->skip_from,
+		l->max);
 	st->skipping = 0;
 	return LINES_EMITTED;
 }
 
 /* No newline in what there is. */
-static enum lines_result no_line(struct sz_stage *s, struct lines *l, struct lines_state *st, uint64_t filled, bool eof)
+static enum lines_result no_line(struct sz_stage *s, struct lines *l, struct lines_state *st,
+				 uint64_t filled, bool eof)
 {
 	uint64_t len = filled - st->consumed;
 
@@ -47,7 +51,8 @@ static enum lines_result no_line(struct sz_stage *s, struct lines *l, struct lin
 	return LINES_EMITTED;
 }
 
-enum lines_result lines_emit(struct sz_stage *s, struct lines *l, struct lines_state *st, uint64_t filled, bool eof)
+enum lines_result lines_emit(struct sz_stage *s, struct lines *l, struct lines_state *st,
+			     uint64_t filled, bool eof)
 {
 	uint64_t records = 0, bytes = 0;
 	enum lines_result result = LINES_EMITTED;
@@ -56,7 +61,8 @@ enum lines_result lines_emit(struct sz_stage *s, struct lines *l, struct lines_s
 		l->scanned = st->consumed;
 	while (records < LINES_A_CALL) {
 		const uint8_t *from = l->base + (st->consumed & l->mask);
-		const uint8_t *nl = memchr(from + (l->scanned - st->consumed), '\n', filled - l->scanned);
+		const uint8_t *nl =
+			memchr(from + (l->scanned - st->consumed), '\n', filled - l->scanned);
 		uint64_t len;
 
 		if (!nl) {
@@ -68,7 +74,8 @@ enum lines_result lines_emit(struct sz_stage *s, struct lines *l, struct lines_s
 		l->scanned = st->consumed + len;
 		if (sz_unlikely(st->skipping || len > l->max)) {
 			if (records)
-				break; /* one envelope a call, and none with other records: that is the room there is */
+				/* one envelope a call, and none with other records: that is the room there is */
+				break;
 			if (!st->skipping)
 				st->skip_from = st->consumed;
 			st->consumed += len + 1;

@@ -22,16 +22,16 @@ struct lines_state {
 /* Of this life. */
 struct lines {
 	uint8_t *base;
-	uint64_t mask;	  /* size - 1 */
+	uint64_t mask;    /* size - 1 */
 	uint64_t scanned; /* no newline in [consumed, scanned) */
-	uint32_t max;	  /* longest record */
+	uint32_t max;     /* longest record */
 	const char *name; /* of the stream, for messages */
 };
 
 enum lines_result {
-	LINES_EMITTED,	/* something was emitted, or there was no room for more */
-	LINES_MORE,	/* no complete line: read on */
-	LINES_END,	/* at the end and nothing is left */
+	LINES_EMITTED, /* something was emitted, or there was no room for more */
+	LINES_MORE,    /* no complete line: read on */
+	LINES_END,     /* at the end and nothing is left */
 };
 
 /* Ring size for records of at most max bytes and reads of chunk bytes. */
@@ -42,6 +42,7 @@ uint64_t lines_ring_bytes(uint32_t max, uint64_t chunk);
  * @filled:	end of what was read
  * @eof:	nothing will be read beyond filled
  */
-enum lines_result lines_emit(struct sz_stage *s, struct lines *l, struct lines_state *st, uint64_t filled, bool eof);
+enum lines_result lines_emit(struct sz_stage *s, struct lines *l, struct lines_state *st,
+			     uint64_t filled, bool eof);
 
 #endif

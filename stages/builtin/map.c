@@ -24,15 +24,17 @@ static int map_init(struct sz_stage *s)
 	struct map *m = sz_private(s);
 
 	m->replace = sz_option(s, "replace");
-	m->options = PCRE2_SUBSTITUTE_UNSET_EMPTY | (sz_option(s, "all")->num ? PCRE2_SUBSTITUTE_GLOBAL : 0);
+	m->options = PCRE2_SUBSTITUTE_UNSET_EMPTY |
+		     (sz_option(s, "all")->num ? PCRE2_SUBSTITUTE_GLOBAL : 0);
 	m->spare = malloc((size_t)sz_max_out(s) + 1);
 	return m->spare ? regex_init(s, &m->re, "regex", false) : -ENOMEM;
 }
 
 static int substitute(const struct map *m, const struct sz_record *r, uint8_t *to, PCRE2_SIZE *len)
 {
-	return pcre2_substitute(m->re.code, r->data, r->len, 0, m->options, m->re.match, m->re.context,
-				(PCRE2_SPTR)m->replace->text, m->replace->len, to, len);
+	return pcre2_substitute(m->re.code, r->data, r->len, 0, m->options, m->re.match,
+				m->re.context, (PCRE2_SPTR)m->replace->text, m->replace->len, to,
+				len);
 }
 
 /*
@@ -60,12 +62,14 @@ static int map_record(struct sz_stage *s, const struct sz_record *r)
 	}
 	switch (rc) {
 	case PCRE2_ERROR_NOMEMORY:
-		return sz_error(s, -EMSGSIZE, "the rewritten record is longer than max_record (%u bytes)", max);
+		return sz_error(s, -EMSGSIZE,
+				"the rewritten record is longer than max_record (%u bytes)", max);
 	case PCRE2_ERROR_MATCHLIMIT:
 	case PCRE2_ERROR_DEPTHLIMIT:
 	case PCRE2_ERROR_HEAPLIMIT:
 	case PCRE2_ERROR_JIT_STACKLIMIT:
-		return sz_error(s, -E2BIG, "regex= could not be decided for this record: match limit reached");
+		return sz_error(s, -E2BIG,
+				"regex= could not be decided for this record: match limit reached");
 	default: return sz_error(s, -EINVAL, "replace= failed on this record (PCRE2 error %d)", rc);
 	}
 }
@@ -84,7 +88,8 @@ static void map_fini(struct sz_stage *s)
  */
 static int check_replacement(struct sz_plan *p)
 {
-	const struct sz_value *regex = sz_plan_option(p, "regex"), *replace = sz_plan_option(p, "replace");
+	const struct sz_value *regex = sz_plan_option(p, "regex"),
+			      *replace = sz_plan_option(p, "replace");
 	size_t size = regex->len + 16;
 	char *pattern = malloc(size), text[128];
 	PCRE2_SIZE at, len = 0;
@@ -104,7 +109,9 @@ static int check_replacement(struct sz_plan *p)
 	if (rc >= 0 || rc == PCRE2_ERROR_NOMEMORY)
 		return 0;
 	pcre2_get_error_message(rc, (PCRE2_UCHAR *)text, sizeof(text));
-	return sz_plan_error(p, "replace", "not a replacement for this pattern: %s; groups are $1 or ${name}, a dollar sign is $$",
+	return sz_plan_error(p, "replace",
+			     "not a replacement for this pattern: %s; groups are $1 or ${name}, a "
+			     "dollar sign is $$",
 			     text);
 }
 
@@ -116,9 +123,18 @@ static int map_plan(struct sz_plan *p)
 }
 
 static const struct sz_option map_options[] = {
-	{ .name = "regex", .type = SZ_OPT_REGEX, .flags = SZ_OPT_REQUIRED, .help = "the pattern to look for (PCRE2)" },
-	{ .name = "replace", .type = SZ_OPT_STRING, .flags = SZ_OPT_REQUIRED, .help = "what the match becomes; $1 or ${name} is a group, $$ a dollar sign" },
-	{ .name = "all", .type = SZ_OPT_BOOL, .def = "false", .help = "replace all matches of a record, not only the first" },
+	{ .name = "regex",
+	  .type = SZ_OPT_REGEX,
+	  .flags = SZ_OPT_REQUIRED,
+	  .help = "the pattern to look for (PCRE2)" },
+	{ .name = "replace",
+	  .type = SZ_OPT_STRING,
+	  .flags = SZ_OPT_REQUIRED,
+	  .help = "what the match becomes; $1 or ${name} is a group, $$ a dollar sign" },
+	{ .name = "all",
+	  .type = SZ_OPT_BOOL,
+	  .def = "false",
+	  .help = "replace all matches of a record, not only the first" },
 	{ .name = NULL },
 };
 

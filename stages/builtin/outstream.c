@@ -108,7 +108,8 @@ static void count_part(struct sz_stage *s, struct out_chunk *c, uint32_t n)
 }
 
 /* So many more bytes of a chunk are outside. */
-static void advance(struct sz_stage *s, struct outstream *o, struct out_state *st, uint32_t i, uint32_t n)
+static void advance(struct sz_stage *s, struct outstream *o, struct out_state *st, uint32_t i,
+		    uint32_t n)
 {
 	struct out_chunk *c = &st->chunk[i];
 
@@ -140,10 +141,12 @@ void out_init(struct sz_stage *s, struct outstream *o, struct out_state *st)
 		advance(s, o, st, st->first, (uint32_t)result);
 }
 
-int out_record(struct sz_stage *s, struct outstream *o, struct out_state *st, const struct sz_record *r)
+int out_record(struct sz_stage *s, struct outstream *o, struct out_state *st,
+	       const struct sz_record *r)
 {
-	const struct out_state *committed = (const struct out_state *)((const uint8_t *)sz_committed_state(s) +
-								       ((const uint8_t *)st - (const uint8_t *)sz_state(s)));
+	const struct out_state *committed =
+		(const struct out_state *)((const uint8_t *)sz_committed_state(s) +
+					   ((const uint8_t *)st - (const uint8_t *)sz_state(s)));
 	uint64_t need = (uint64_t)r->len + 1;
 	uint8_t *to;
 
@@ -183,7 +186,8 @@ int out_flush(struct sz_stage *s, struct outstream *o, struct out_state *st)
 static int disk_full(struct sz_stage *s, struct outstream *o, int error)
 {
 	if (!o->backoff_ns) {
-		sz_log(s, "%s: %s: holding what arrives, trying again until there is room", o->name, strerror(error));
+		sz_log(s, "%s: %s: holding what arrives, trying again until there is room", o->name,
+		       strerror(error));
 		o->backoff_ns = RETRY_MIN_NS;
 	} else if (o->backoff_ns < RETRY_MAX_NS) {
 		o->backoff_ns *= 2;
@@ -192,7 +196,8 @@ static int disk_full(struct sz_stage *s, struct outstream *o, int error)
 	return SZ_OK;
 }
 
-int out_complete(struct sz_stage *s, struct outstream *o, struct out_state *st, uint32_t request, int result)
+int out_complete(struct sz_stage *s, struct outstream *o, struct out_state *st, uint32_t request,
+		 int result)
 {
 	if (request >= OUT_CHUNKS)
 		return SZ_OK;

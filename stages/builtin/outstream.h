@@ -21,7 +21,7 @@
 
 #include <streamz/stage.h>
 
-#define OUT_CHUNKS   4u /* sealed, not written; also the number of requests */
+#define OUT_CHUNKS   4u         /* sealed, not written; also the number of requests */
 #define OUT_SYNC     OUT_CHUNKS /* request number of an fsync */
 #define OUT_REQUESTS (OUT_CHUNKS + 1)
 
@@ -35,10 +35,10 @@ struct out_chunk {
 /* Part of a stage's state. */
 struct out_state {
 	uint64_t written, sealed, staged; /* positions in the stream */
-	uint64_t open_bytes;		  /* payload between sealed and staged */
+	uint64_t open_bytes;              /* payload between sealed and staged */
 	uint32_t open_records;
-	uint32_t first, count;		  /* of chunk, a ring */
-	uint32_t closed;		  /* the reader has gone: nothing more can be written */
+	uint32_t first, count; /* of chunk, a ring */
+	uint32_t closed;       /* the reader has gone: nothing more can be written */
 	struct out_chunk chunk[OUT_CHUNKS];
 };
 
@@ -46,11 +46,11 @@ struct out_state {
 struct outstream {
 	int fd;
 	bool positional;
-	uint64_t base;	     /* positional: where the stream begins in the file */
-	uint32_t got[OUT_CHUNKS];  /* positional: bytes of the chunk that are written */
+	uint64_t base;            /* positional: where the stream begins in the file */
+	uint32_t got[OUT_CHUNKS]; /* positional: bytes of the chunk that are written */
 	bool busy[OUT_CHUNKS];
 	bool done[OUT_CHUNKS];
-	uint64_t retry_ns;   /* full disk: not before this time */
+	uint64_t retry_ns; /* full disk: not before this time */
 	uint64_t backoff_ns;
 	const char *name;
 };
@@ -61,13 +61,15 @@ uint64_t out_ring_bytes(uint32_t max_in);
 void out_init(struct sz_stage *s, struct outstream *o, struct out_state *st);
 
 /* Handle a record: SZ_OK, SZ_WAIT (the ring is full), SZ_DONE (the reader has gone). */
-int out_record(struct sz_stage *s, struct outstream *o, struct out_state *st, const struct sz_record *r);
+int out_record(struct sz_stage *s, struct outstream *o, struct out_state *st,
+	       const struct sz_record *r);
 
 /* Write what is staged, for idle(). SZ_OK, SZ_WAIT, SZ_DONE. */
 int out_flush(struct sz_stage *s, struct outstream *o, struct out_state *st);
 
 /* For complete(). SZ_OK or a negative errno with sz_error() set. */
-int out_complete(struct sz_stage *s, struct outstream *o, struct out_state *st, uint32_t request, int result);
+int out_complete(struct sz_stage *s, struct outstream *o, struct out_state *st, uint32_t request,
+		 int result);
 
 /* For finish(): SZ_OK when everything is written and committed, SZ_AGAIN, SZ_WAIT. */
 int out_finish(struct sz_stage *s, struct outstream *o, struct out_state *st);

@@ -4,7 +4,7 @@
 #include "regex.h"
 
 #define JIT_STACK_START 32768
-#define JIT_STACK_MAX	(1u << 20)
+#define JIT_STACK_MAX   (1u << 20)
 
 static pcre2_code *compile(const struct sz_value *v, uint32_t options, int *error, PCRE2_SIZE *at)
 {
@@ -24,8 +24,10 @@ int regex_plan(struct sz_plan *p, const char *option)
 	code = compile(v, PCRE2_NEVER_BACKSLASH_C, &error, &at);
 	if (!code) {
 		pcre2_get_error_message(error, (PCRE2_UCHAR *)text, sizeof(text));
-		return sz_plan_error(p, option, "not a regular expression (PCRE2): %s at byte %zu of the pattern", text,
-				     (size_t)at);
+		return sz_plan_error(
+			p, option,
+			"not a regular expression (PCRE2): %s at byte %zu of the pattern", text,
+			(size_t)at);
 	}
 	pcre2_code_free(code);
 	return 0;
@@ -36,7 +38,8 @@ int regex_init(struct sz_stage *s, struct regex *re, const char *option, bool li
 	PCRE2_SIZE at;
 	int error;
 
-	re->code = compile(sz_option(s, option), literal ? PCRE2_LITERAL : PCRE2_NEVER_BACKSLASH_C, &error, &at);
+	re->code = compile(sz_option(s, option), literal ? PCRE2_LITERAL : PCRE2_NEVER_BACKSLASH_C,
+			   &error, &at);
 	if (!re->code)
 		return sz_error(s, -EINVAL, "%s= does not compile", option);
 	/* Without JIT the interpreter gives the same answers. */

@@ -23,7 +23,7 @@ enum { STDIN_READ = 0, STDIN_REQUESTS };
 struct stdin_state {
 	struct lines_state lines;
 	uint64_t filled;
-	uint64_t base;	 /* a file: where it stood at the first start */
+	uint64_t base;   /* a file: where it stood at the first start */
 	uint32_t wanted; /* bytes asked for at filled, 0: none */
 	uint32_t eof;
 	uint32_t based;
@@ -83,8 +83,8 @@ static void ask(struct sz_stage *s)
 	if (st->wanted || room == 0)
 		return; /* no room: a commit is due that makes some */
 	st->wanted = room < READ_BYTES ? (uint32_t)room : READ_BYTES;
-	sz_io_read(s, STDIN_READ, STDIN_FILENO, p->lines.base + (st->filled & p->lines.mask), st->wanted,
-		   p->positional ? st->base + st->filled : SZ_IO_AT_OWN_POSITION, 0);
+	sz_io_read(s, STDIN_READ, STDIN_FILENO, p->lines.base + (st->filled & p->lines.mask),
+		   st->wanted, p->positional ? st->base + st->filled : SZ_IO_AT_OWN_POSITION, 0);
 }
 
 static int stdin_produce(struct sz_stage *s)

@@ -41,7 +41,9 @@ static int stdout_init(struct sz_stage *s)
 		st->base = at < 0 ? 0 : (uint64_t)at;
 		st->based = 1;
 	}
-	p->out = (struct outstream){ .fd = STDOUT_FILENO, .name = "standard output", .base = st->base };
+	p->out = (struct outstream){ .fd = STDOUT_FILENO,
+				     .name = "standard output",
+				     .base = st->base };
 	p->out.positional = S_ISREG(sb.st_mode) && !(fcntl(STDOUT_FILENO, F_GETFL) & O_APPEND);
 	out_init(s, &p->out, &st->out);
 	return 0;

@@ -33,14 +33,16 @@ static void measure_room(struct sz_stage *s, uint64_t bytes, uint64_t records)
 		struct sz_edge *e = &s->edges[i];
 		struct sz_lane *lane = e->lane;
 		bool failed = s->failed_port && e->port == s->failed_port;
-		uint64_t want_bytes = failed ? s->fail_space : bytes, want_records = failed ? 1 : records;
+		uint64_t want_bytes = failed ? s->fail_space : bytes,
+			 want_records = failed ? 1 : records;
 		uint64_t free_bytes, free_records;
 
 		e->starved = false;
 		if (!blocks(e))
 			continue;
 		if (sz_lane_room(lane, want_bytes, want_records) < 0) {
-			least_bytes = least_records = 0; /* poisoned: full until the launcher has dealt with it */
+			/* poisoned: full until the launcher has dealt with it */
+			least_bytes = least_records = 0;
 			e->starved = true;
 			sz_ring_bell(s);
 			continue;
@@ -144,7 +146,8 @@ static struct sz_lane *lane_for(struct sz_edge *e, uint32_t len)
 		e->counters[SZ_E_DROPPED_DETACHED]++;
 		return NULL;
 	}
-	if (e->overflow == SZ_OVERFLOW_DROP_NEWEST && sz_lane_room(lane, sz_record_space(len), 1) != 1) {
+	if (e->overflow == SZ_OVERFLOW_DROP_NEWEST &&
+	    sz_lane_room(lane, sz_record_space(len), 1) != 1) {
 		if (lane->peer_flags & SZ_LANE_ENDED)
 			e->counters[SZ_E_DROPPED_DETACHED]++;
 		else

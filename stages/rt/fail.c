@@ -38,7 +38,8 @@ static json_t *base64(const void *data, uint32_t len)
 }
 
 /* As text if it is valid UTF-8 and the line does not grow too long, else in base64. */
-static char *envelope(struct sz_stage *s, int error, const char *text, const void *data, uint32_t len, bool as_text)
+static char *envelope(struct sz_stage *s, int error, const char *text, const void *data,
+		      uint32_t len, bool as_text)
 {
 	json_t *record = NULL, *o;
 	char *line;
@@ -50,8 +51,9 @@ static char *envelope(struct sz_stage *s, int error, const char *text, const voi
 	if (data && !as_text)
 		record = base64(data, len);
 	o = json_pack("{s:i, s:o, s:s, s:s, s:i, s:s, s:i, s:i}", "v", ENVELOPE_VERSION, "time",
-		      time_text(s->now_ns), "pipeline", sz_pipeline_name(s), "stage", sz_stage_name(s), "worker",
-		      (int)sz_worker_number(s), "error", text, "errno", error, "attempts", 1);
+		      time_text(s->now_ns), "pipeline", sz_pipeline_name(s), "stage",
+		      sz_stage_name(s), "worker", (int)sz_worker_number(s), "error", text, "errno",
+		      error, "attempts", 1);
 	SZ_ASSERT(o);
 	if (record)
 		json_object_set_new(o, as_text ? "record" : "record_b64", record);
@@ -61,7 +63,8 @@ static char *envelope(struct sz_stage *s, int error, const char *text, const voi
 	return line;
 }
 
-static void send_envelope(struct sz_stage *s, int error, const char *text, const void *data, uint32_t len)
+static void send_envelope(struct sz_stage *s, int error, const char *text, const void *data,
+			  uint32_t len)
 {
 	const struct sz_port_edges *p = &s->port[s->failed_port];
 	uint64_t time_ns = s->emit_time_ns;
@@ -100,8 +103,8 @@ int sz_error(struct sz_stage *s, int error, const char *fmt, ...)
 
 void sz_fail_current(struct sz_stage *s, int error)
 {
-	send_envelope(s, error, s->error_text[0] ? s->error_text : strerror(error), s->current->data,
-		      s->current->len);
+	send_envelope(s, error, s->error_text[0] ? s->error_text : strerror(error),
+		      s->current->data, s->current->len);
 	s->error_text[0] = 0;
 }
 
@@ -157,7 +160,8 @@ void sz_give_up(struct sz_stage *s, const char *fmt, ...)
 
 void sz_assert_failed(const char *cond, const char *file, int line)
 {
-	dprintf(STDERR_FILENO, "streamz: %s:%d: assertion failed: %s (this is a bug in streamz or in a stage)\n", file,
-		line, cond);
+	dprintf(STDERR_FILENO,
+		"streamz: %s:%d: assertion failed: %s (this is a bug in streamz or in a stage)\n",
+		file, line, cond);
 	abort();
 }

@@ -14,13 +14,14 @@
 
 #include "rt.h"
 
-#define BATCH_MAX	1024u
-#define BATCH_START	64u
-#define PRODUCE_MAX_BYTES (128u << 10) /* a consumer starts on the first records while the next are made */
-#define TURN_LONG_NS	1000000ull /* a turn should not take longer: neighbours wait for its commit */
-#define TURN_SHORT_NS	250000ull
-#define STATS_EVERY_NS	10000000ull
-#define STOP_WAIT_NS	2000000000ull
+#define BATCH_MAX   1024u
+#define BATCH_START 64u
+/* a consumer starts on the first records while the next are made */
+#define PRODUCE_MAX_BYTES (128u << 10)
+#define TURN_LONG_NS      1000000ull /* a turn should not take longer: neighbours wait for its commit */
+#define TURN_SHORT_NS     250000ull
+#define STATS_EVERY_NS    10000000ull
+#define STOP_WAIT_NS      2000000000ull
 
 static enum sz_run_state run_state(const struct sz_stage *s)
 {
@@ -41,7 +42,8 @@ void sz_ring_bell(const struct sz_stage *s)
 		return; /* the launcher is gone or has not looked yet: either way it will look */
 }
 
-static void mark_lanes(struct sz_lane *lanes, struct sz_lane_mark *marks, uint32_t n, uint8_t *changed)
+static void mark_lanes(struct sz_lane *lanes, struct sz_lane_mark *marks, uint32_t n,
+		       uint8_t *changed)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t word = sz_lane_word(&lanes[i]);
@@ -52,7 +54,8 @@ static void mark_lanes(struct sz_lane *lanes, struct sz_lane_mark *marks, uint32
 	}
 }
 
-static void publish_lanes(struct sz_lane *lanes, const struct sz_lane_mark *marks, uint32_t n, const uint8_t *changed)
+static void publish_lanes(struct sz_lane *lanes, const struct sz_lane_mark *marks, uint32_t n,
+			  const uint8_t *changed)
 {
 	for (uint32_t i = 0; i < n; i++)
 		if (changed[i])
@@ -93,7 +96,8 @@ void sz_rt_commit(struct sz_stage *s)
 static bool outcome(struct sz_stage *s, int rc, const char *what)
 {
 	if (rc < 0)
-		sz_give_up(s, "%s failed: %s", what, s->error_text[0] ? s->error_text : strerror(-rc));
+		sz_give_up(s, "%s failed: %s", what,
+			   s->error_text[0] ? s->error_text : strerror(-rc));
 	if (rc == SZ_WAIT) {
 		s->waiting.io = true;
 		return false;
@@ -153,7 +157,8 @@ static bool produce(struct sz_stage *s)
 	uint64_t start = emitted_space(s);
 	bool progress = false;
 
-	for (uint32_t n = 0; n < s->batch_limit && emitted_space(s) - start < PRODUCE_MAX_BYTES; n++) {
+	for (uint32_t n = 0; n < s->batch_limit && emitted_space(s) - start < PRODUCE_MAX_BYTES;
+	     n++) {
 		int rc;
 
 		if (!sz_room_for_call(s, s->wiring->max_out))
@@ -201,7 +206,8 @@ static bool take_batch(struct sz_stage *s, struct sz_lane *lane, uint32_t index,
 		}
 		if (!sz_room_for_call(s, r.len))
 			break;
-		if (journal_per_call && s->ledger.h.journal_bytes - s->ledger.journal_used < journal_per_call) {
+		if (journal_per_call &&
+		    s->ledger.h.journal_bytes - s->ledger.journal_used < journal_per_call) {
 			again = true; /* a commit empties the journal */
 			break;
 		}

@@ -16,10 +16,10 @@
 
 #include "rt.h"
 
-#define NS_PER_S       1000000000ull
-#define WAKE_DELAY_NS  200000ull
-#define BACKSTOP_NS    (2 * NS_PER_S)
-#define SPIN_ROUNDS    2000u
+#define NS_PER_S      1000000000ull
+#define WAKE_DELAY_NS 200000ull
+#define BACKSTOP_NS   (2 * NS_PER_S)
+#define SPIN_ROUNDS   2000u
 
 uint64_t (*sz_clock_hook)(void);
 
@@ -89,8 +89,8 @@ static bool enough(const struct sz_lane *lane, bool consumer)
 	return ready >= lane->limit_bytes / 4 || lane->own_flags;
 }
 
-static void wake_lanes(struct sz_stage *s, struct sz_lane *lanes, uint32_t n, uint8_t *changed, uint8_t *unwoken,
-		       bool all, bool consumer)
+static void wake_lanes(struct sz_stage *s, struct sz_lane *lanes, uint32_t n, uint8_t *changed,
+		       uint8_t *unwoken, bool all, bool consumer)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		if (!changed[i] && !unwoken[i])
@@ -247,7 +247,8 @@ void sz_sleep(struct sz_stage *s)
 	sz_gauges_update(s);
 	start = monotonic_now();
 	n = park(s, words);
-	sz_fence_full(); /* our flags are out before the positions are looked at again (by the kernel too) */
+	/* our flags are out before the positions are looked at again (by the kernel too) */
+	sz_fence_full();
 	ns = timeout(s);
 	if (ns && !lanes_moved(s)) {
 		s->gauges[SZ_G_SLEEPS]++;

@@ -64,7 +64,8 @@ static bool knows_futex_waitv(struct io_uring *ring)
  * Requests that were prepared but not submitted are forgotten: nothing that was committed says they were. The kernel
  * sees only what lies before its tail, and the tail moves in io_uring_submit().
  */
-static int open_uring(struct sz_io *io, int fd, const struct io_uring_params *params, uint32_t cq_head)
+static int open_uring(struct sz_io *io, int fd, const struct io_uring_params *params,
+		      uint32_t cq_head)
 {
 	struct io_uring_params p = *params;
 	int rc = io_uring_queue_mmap(fd, &p, &io->ring);
@@ -118,7 +119,8 @@ static int submit_uring(struct sz_io *io)
 {
 	int rc = 0;
 
-	io_uring_smp_store_release(io->ring.cq.khead, io->cq_pos); /* committed: the kernel may reuse the entries */
+	/* committed: the kernel may reuse the entries */
+	io_uring_smp_store_release(io->ring.cq.khead, io->cq_pos);
 	if (!io->pending)
 		return 0;
 	io->pending = false;
@@ -181,7 +183,8 @@ static short poll_events(const struct sz_io_request *r)
 static bool would_block(const struct sz_io_request *r)
 {
 	struct pollfd p = { .fd = r->fd, .events = poll_events(r) };
-	bool polled = r->op == SZ_IO_POLL || (r->offset == SZ_IO_AT_OWN_POSITION && r->op != SZ_IO_SYNC);
+	bool polled =
+		r->op == SZ_IO_POLL || (r->offset == SZ_IO_AT_OWN_POSITION && r->op != SZ_IO_SYNC);
 
 	return polled && poll(&p, 1, 0) == 0;
 }
@@ -222,7 +225,8 @@ static ssize_t call(const struct sz_io_request *r)
 
 	switch (r->op) {
 	case SZ_IO_READ:
-		return own ? read(r->fd, r->buf, r->len) : pread(r->fd, r->buf, r->len, (off_t)r->offset);
+		return own ? read(r->fd, r->buf, r->len)
+			   : pread(r->fd, r->buf, r->len, (off_t)r->offset);
 	case SZ_IO_WRITE:
 		return own ? write_stream(r) : pwrite(r->fd, r->buf, r->len, (off_t)r->offset);
 	case SZ_IO_SYNC: return fdatasync(r->fd);
@@ -298,7 +302,8 @@ static void wait_plain(struct sz_io *io, const struct timespec *timeout, const s
 
 	for (uint32_t i = 0; i < io->entries; i++)
 		if (io->request[i].submitted)
-			p[n++] = (struct pollfd){ .fd = io->request[i].fd, .events = poll_events(&io->request[i]) };
+			p[n++] = (struct pollfd){ .fd = io->request[i].fd,
+						  .events = poll_events(&io->request[i]) };
 	if (ppoll(p, n, timeout, mask) > 0)
 		run_plain(io);
 }
@@ -307,8 +312,8 @@ static void wait_plain(struct sz_io *io, const struct timespec *timeout, const s
  * Either
  */
 
-int sz_io_open(struct sz_io *io, int ring_fd, const struct io_uring_params *params, struct sz_page_live *live,
-	       uint32_t generation, uint32_t entries, uint32_t cq_head)
+int sz_io_open(struct sz_io *io, int ring_fd, const struct io_uring_params *params,
+	       struct sz_page_live *live, uint32_t generation, uint32_t entries, uint32_t cq_head)
 {
 	memset(io, 0, sizeof(*io));
 	io->live = live;
@@ -326,8 +331,8 @@ void sz_io_close(struct sz_io *io)
 	io->uring = false;
 }
 
-void sz_io_queue(struct sz_io *io, uint32_t request, enum sz_io_op op, int fd, void *buf, uint32_t len,
-		 uint64_t offset, unsigned flags)
+void sz_io_queue(struct sz_io *io, uint32_t request, enum sz_io_op op, int fd, void *buf,
+		 uint32_t len, uint64_t offset, unsigned flags)
 {
 	io->request[request] = (struct sz_io_request){ .op = op,
 						       .fd = fd,
@@ -410,8 +415,8 @@ bool sz_io_wants_commit(const struct sz_io *io, uint32_t committed_cq_head)
 	return io->uring && io->cq_pos - committed_cq_head > *io->ring.cq.kring_entries / 4;
 }
 
-void sz_io_wait(struct sz_io *io, const struct sz_wait_word *words, unsigned count, uint64_t timeout_ns,
-		const sigset_t *mask)
+void sz_io_wait(struct sz_io *io, const struct sz_wait_word *words, unsigned count,
+		uint64_t timeout_ns, const sigset_t *mask)
 {
 	bool look = count && (!io->uring || !io->can_watch || io->watching);
 	uint64_t ns = look && timeout_ns > SZ_IO_LOOK_NS ? SZ_IO_LOOK_NS : timeout_ns;

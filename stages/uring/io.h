@@ -30,10 +30,11 @@ struct sz_io_request {
 	uint32_t len; /* SZ_IO_POLL: events */
 	uint64_t offset;
 	unsigned flags;
-	bool queued;	/* asked for, not submitted */
+	bool queued;    /* asked for, not submitted */
 	bool submitted; /* waits for its completion */
 	bool cancel;
-	bool has_result; /* plain engine: done, not reported; io_recovered: result of an older life */
+	/* plain engine: done, not reported; io_recovered: result of an older life */
+	bool has_result;
 	int result;
 };
 
@@ -43,14 +44,14 @@ struct sz_io {
 	struct sz_page_live *live;
 	uint32_t generation;
 	uint32_t entries;
-	uint32_t cq_pos;	 /* completions before it were looked at */
-	uint32_t queued;	 /* asked for, not submitted */
-	bool pending;		 /* sz_io_submit() has something to do */
-	uint32_t inflight;	 /* submitted, not completed */
+	uint32_t cq_pos;   /* completions before it were looked at */
+	uint32_t queued;   /* asked for, not submitted */
+	bool pending;      /* sz_io_submit() has something to do */
+	uint32_t inflight; /* submitted, not completed */
 	struct sz_io_request request[SZ_INFLIGHT_MAX];
 	int recovered[SZ_INFLIGHT_MAX]; /* result of an older life, -1: none */
-	bool can_watch;			/* the kernel knows IORING_OP_FUTEX_WAITV */
-	bool watching;			/* such a request is in flight */
+	bool can_watch;                 /* the kernel knows IORING_OP_FUTEX_WAITV */
+	bool watching;                  /* such a request is in flight */
 };
 
 /* The request number of the runtime's own futex wait. */
@@ -64,13 +65,13 @@ struct sz_io {
  *
  * Results of older lives are collected for sz_io_recovered(); io->cq_pos is moved past them. Return: 0, -errno.
  */
-int sz_io_open(struct sz_io *io, int ring_fd, const struct io_uring_params *params, struct sz_page_live *live,
-	       uint32_t generation, uint32_t entries, uint32_t cq_head);
+int sz_io_open(struct sz_io *io, int ring_fd, const struct io_uring_params *params,
+	       struct sz_page_live *live, uint32_t generation, uint32_t entries, uint32_t cq_head);
 void sz_io_close(struct sz_io *io);
 
 /* Remember a request. The caller has checked the number. */
-void sz_io_queue(struct sz_io *io, uint32_t request, enum sz_io_op op, int fd, void *buf, uint32_t len,
-		 uint64_t offset, unsigned flags);
+void sz_io_queue(struct sz_io *io, uint32_t request, enum sz_io_op op, int fd, void *buf,
+		 uint32_t len, uint64_t offset, unsigned flags);
 void sz_io_queue_cancel(struct sz_io *io, uint32_t request);
 
 /* After a commit: give the completion queue's entries before cq_pos back, submit what was queued. 0, -errno. */
@@ -87,8 +88,8 @@ int sz_io_next(struct sz_io *io, uint32_t *request, int *result);
  * Words and completions together need IORING_OP_FUTEX_WAITV (Linux 6.7). Without it, and with plain system calls, the
  * sleep is cut to SZ_IO_LOOK_NS where there are words to watch.
  */
-void sz_io_wait(struct sz_io *io, const struct sz_wait_word *words, unsigned count, uint64_t timeout_ns,
-		const sigset_t *mask);
+void sz_io_wait(struct sz_io *io, const struct sz_wait_word *words, unsigned count,
+		uint64_t timeout_ns, const sigset_t *mask);
 #define SZ_IO_LOOK_NS 20000000ull
 
 /* So many completions were looked at and not committed that a commit is due, to give their places back. */

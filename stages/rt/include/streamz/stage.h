@@ -43,11 +43,15 @@ struct sz_plan;
  */
 enum sz_result {
 	SZ_OK = 0,
-	SZ_AGAIN = 1, /* not finished: commit, then call again with the same record (the cursor is in the state) */
-	SZ_WAIT = 2,  /* not now: call again when the deadline (sz_wait_until) has passed, a request completed, or there
+	/* not finished: commit, then call again with the same record (the cursor is in the state) */
+	SZ_AGAIN = 1,
+	SZ_WAIT =
+		2, /* not now: call again when the deadline (sz_wait_until) has passed, a request completed, or there
 			 is the room that sz_can_emit() did not find */
-	SZ_DONE = 3,  /* a source: nothing more to come. Others: this record was the last one wanted (as head does) */
-	SZ_SKIP = 4,  /* not this record yet: it stays in its lane, the other inputs go on; asked again each turn */
+	/* a source: nothing more to come. Others: this record was the last one wanted (as head does) */
+	SZ_DONE = 3,
+	/* not this record yet: it stays in its lane, the other inputs go on; asked again each turn */
+	SZ_SKIP = 4,
 };
 
 /* .emits: at most one record a call on each port, no longer than the record being handled. */
@@ -147,11 +151,13 @@ void sz_plan_journal(struct sz_plan *p, uint64_t bytes);
 /* A source: how much there is to read, for progress. */
 void sz_plan_size(struct sz_plan *p, uint64_t bytes);
 /* A thing of which the graph may have only one writer, and no reader beside it: "file:/abs/path". */
-void sz_plan_claim(struct sz_plan *p, bool write, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void sz_plan_claim(struct sz_plan *p, bool write, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 /* Worth saying at the start. */
 void sz_plan_note(struct sz_plan *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Refuse: the message names what, what was expected and what to do. Return: -EINVAL, for `return sz_plan_error(…)`. */
-int sz_plan_error(struct sz_plan *p, const char *option, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int sz_plan_error(struct sz_plan *p, const char *option, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /*
  * Who am I, what was I given
@@ -222,7 +228,8 @@ void sz_progress(struct sz_stage *s, uint64_t done, uint64_t total);
  * Failing
  */
 /* The text for the negative errno about to be returned; without it strerror() speaks. Return: error. */
-int sz_error(struct sz_stage *s, int error, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int sz_error(struct sz_stage *s, int error, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 /*
  * Send something other than the record being handled to the failed port: a source's unreadable piece, a held record.
  * Needs the room of one record of the failed port, which every call has. data may be NULL.
@@ -230,7 +237,8 @@ int sz_error(struct sz_stage *s, int error, const char *fmt, ...) __attribute__(
 void sz_fail(struct sz_stage *s, int error, const void *data, uint32_t len, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
 /* This stage cannot go on, and a restart would not help. Never returns. The text reaches the launcher and the log. */
-void sz_give_up(struct sz_stage *s, const char *fmt, ...) __attribute__((format(printf, 2, 3), noreturn));
+void sz_give_up(struct sz_stage *s, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3), noreturn));
 /* A line on stderr: "streamz: PIPELINE/STAGE: text". */
 void sz_log(const struct sz_stage *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -238,7 +246,7 @@ void sz_log(const struct sz_stage *s, const char *fmt, ...) __attribute__((forma
  * Time and chance. Both come from the runtime so that tests can set them.
  */
 uint64_t sz_now(const struct sz_stage *s); /* CLOCK_REALTIME in ns, read once a turn */
-uint64_t sz_random(struct sz_stage *s);	   /* 64 bits; the generator's state is part of the commit */
+uint64_t sz_random(struct sz_stage *s); /* 64 bits; the generator's state is part of the commit */
 uint64_t sz_random_below(struct sz_stage *s, uint64_t n); /* uniform in [0, n), n > 0 */
 /* With SZ_WAIT: call again at this time at the latest. Published, so that nobody takes the stage for hung. */
 void sz_wait_until(struct sz_stage *s, uint64_t time_ns);
@@ -254,12 +262,14 @@ void sz_timer(struct sz_stage *s, uint64_t time_ns);
  * After a kill: a request of the dead life was completed or cancelled before the next life starts. init() asks
  * sz_io_recovered() for each request that the state says was wanted, and submits again what has no result.
  */
-#define SZ_IO_VOLATILE (1u << 0) /* repeatable: nobody wants the result after the death of who asked */
+/* repeatable: nobody wants the result after the death of who asked */
+#define SZ_IO_VOLATILE        (1u << 0)
 #define SZ_IO_AT_OWN_POSITION UINT64_MAX
 
-void sz_io_read(struct sz_stage *s, uint32_t request, int fd, void *buf, uint32_t len, uint64_t offset, unsigned flags);
-void sz_io_write(struct sz_stage *s, uint32_t request, int fd, const void *buf, uint32_t len, uint64_t offset,
-		 unsigned flags);
+void sz_io_read(struct sz_stage *s, uint32_t request, int fd, void *buf, uint32_t len,
+		uint64_t offset, unsigned flags);
+void sz_io_write(struct sz_stage *s, uint32_t request, int fd, const void *buf, uint32_t len,
+		 uint64_t offset, unsigned flags);
 void sz_io_sync(struct sz_stage *s, uint32_t request, int fd, unsigned flags);
 /* Completes with the events that are there: POLLIN of a pidfd says that the process has ended. */
 void sz_io_poll(struct sz_stage *s, uint32_t request, int fd, short events, unsigned flags);
