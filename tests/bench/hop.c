@@ -69,7 +69,9 @@ struct side {
 
 static void open_side(struct side *s, int lane_fd, bool producer)
 {
-	struct sz_page_plan plan = { .n_in = !producer, .n_out = producer, .n_counters = SZ_C_FIXED, .state_bytes = 64 };
+	struct sz_page_plan plan = {
+		.n_in = !producer, .n_out = producer, .n_counters = SZ_C_FIXED, .state_bytes = 64
+	};
 	int fd = object(sz_page_plan_bytes(&plan));
 
 	if (sz_page_format(fd, &plan) || sz_ledger_attach(&s->ledger, fd, 1) ||
@@ -161,7 +163,8 @@ static void produce(struct side *s, uint64_t records, uint32_t len, uint32_t bat
 	while (sent < records) {
 		uint32_t n = 0;
 
-		while (n < batch && sent + n < records && sz_lane_room(&s->lane, sz_record_space(len), 1) == 1) {
+		while (n < batch && sent + n < records &&
+		       sz_lane_room(&s->lane, sz_record_space(len), 1) == 1) {
 			memcpy(sz_lane_reserve(&s->lane, len), payload, len);
 			sz_lane_commit(&s->lane, len, SZ_RECORD_DATA, sent);
 			n++;
@@ -199,10 +202,9 @@ static int rate(uint32_t len, uint64_t records, uint32_t batch)
 
 static int commits(uint64_t n)
 {
-	struct sz_page_plan plan = { .n_in = 1,
-				     .n_out = 1,
-				     .n_counters = sz_counter_count(1, 0),
-				     .state_bytes = 64 };
+	struct sz_page_plan plan = {
+		.n_in = 1, .n_out = 1, .n_counters = sz_counter_count(1, 0), .state_bytes = 64
+	};
 	int fd = object(sz_page_plan_bytes(&plan));
 	struct sz_ledger l;
 	double start;
@@ -278,7 +280,8 @@ int main(int argc, char **argv)
 	uint64_t n = argc > 2 ? strtoull(argv[2], NULL, 10) : 0;
 
 	if (argc >= 4 && strcmp(argv[1], "rate") == 0)
-		return rate((uint32_t)n, strtoull(argv[3], NULL, 10), argc > 4 ? (uint32_t)atoi(argv[4]) : 64);
+		return rate((uint32_t)n, strtoull(argv[3], NULL, 10),
+			    argc > 4 ? (uint32_t)atoi(argv[4]) : 64);
 	if (argc == 3 && strcmp(argv[1], "commit") == 0)
 		return commits(n);
 	if (argc == 3 && strcmp(argv[1], "pingpong") == 0)

@@ -21,8 +21,8 @@
 #include <unistd.h>
 
 struct ring {
-	_Alignas(128) _Atomic uint64_t tail;		/* w: producer */
-	_Alignas(128) _Atomic uint64_t head;		/* w: consumer */
+	_Alignas(128) _Atomic uint64_t tail; /* w: producer */
+	_Alignas(128) _Atomic uint64_t head; /* w: consumer */
 	_Alignas(128) _Atomic uint32_t consumer_parked;
 	_Alignas(128) _Atomic uint32_t producer_parked;
 };
@@ -62,7 +62,7 @@ static void wait_change(_Atomic uint32_t *parked, _Atomic uint64_t *pos, uint64_
 
 static void wake(_Atomic uint32_t *parked)
 {
-	atomic_thread_fence(memory_order_seq_cst);	/* the position store before the parked load */
+	atomic_thread_fence(memory_order_seq_cst); /* the position store before the parked load */
 	if (atomic_load_explicit(parked, memory_order_relaxed)) {
 		atomic_store(parked, 0);
 		syscall(SYS_futex, parked, FUTEX_WAKE, 1, NULL, NULL, 0);
@@ -72,7 +72,9 @@ static void wake(_Atomic uint32_t *parked)
 int main(int argc, char **argv)
 {
 	if (argc < 5)
-		return fprintf(stderr, "usage: ring_limit KIB RECORD_BYTES RECORDS BATCH [SPINS]\n"), 1;
+		return fprintf(stderr,
+			       "usage: ring_limit KIB RECORD_BYTES RECORDS BATCH [SPINS]\n"),
+		       1;
 	size_t cap = (size_t)atol(argv[1]) * 1024, len = (size_t)atol(argv[2]);
 	uint64_t n = atoll(argv[3]);
 	int batch = atoi(argv[4]), status;
@@ -86,7 +88,8 @@ int main(int argc, char **argv)
 	struct ring *r = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	char *data = mmap(0, 2 * cap, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	for (int i = 0; i < 2; i++)
-		if (mmap(data + i * cap, cap, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_POPULATE, fd, 0) == MAP_FAILED)
+		if (mmap(data + i * cap, cap, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_FIXED | MAP_POPULATE, fd, 0) == MAP_FAILED)
 			return 1;
 	char *payload = calloc(1, len), *copy = malloc(len);
 	memset(payload, 7, len);
@@ -95,7 +98,8 @@ int main(int argc, char **argv)
 		uint64_t head = 0, tail = 0, got = 0, sum = 0;
 		pin(1);
 		while (got < n) {
-			if (head == tail && head == (tail = atomic_load_explicit(&r->tail, memory_order_acquire))) {
+			if (head == tail &&
+			    head == (tail = atomic_load_explicit(&r->tail, memory_order_acquire))) {
 				wait_change(&r->consumer_parked, &r->tail, head);
 				continue;
 			}
@@ -136,7 +140,8 @@ int main(int argc, char **argv)
 	}
 	wait(&status);
 	double d = now() - start;
-	printf("ring %zu KiB, %zu-byte records, batch %d: %.1f M/s  %.2f GB/s  %.1f ns/record%s\n", cap / 1024, len,
-	       batch, n / d / 1e6, n * len / d / 1e9, d / n * 1e9, status ? "  WRONG SUM" : "");
+	printf("ring %zu KiB, %zu-byte records, batch %d: %.1f M/s  %.2f GB/s  %.1f ns/record%s\n",
+	       cap / 1024, len, batch, n / d / 1e6, n * len / d / 1e9, d / n * 1e9,
+	       status ? "  WRONG SUM" : "");
 	return status != 0;
 }

@@ -10,7 +10,7 @@
 
 #include "../../stages/rt/rt.h"
 
-#define RIG_EDGES 8
+#define RIG_EDGES  8
 #define RIG_INPUTS 8
 
 struct rig_edge {
@@ -33,8 +33,8 @@ struct rig {
 	struct rig_config config;
 	uint32_t n_edges, generation;
 	int page_fd, stats_fd, in_fd[RIG_INPUTS], out_fd[RIG_EDGES];
-	struct sz_lane in[RIG_INPUTS];	/* producer's ends */
-	struct sz_lane out[RIG_EDGES];	/* consumer's ends */
+	struct sz_lane in[RIG_INPUTS]; /* producer's ends */
+	struct sz_lane out[RIG_EDGES]; /* consumer's ends */
 	const struct sz_wiring *wiring;
 	struct sz_stage stage;
 };

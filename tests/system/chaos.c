@@ -60,7 +60,8 @@ static const struct sz_ctl *open_ctl(const char *pipeline, pid_t launcher)
 	close(fd);
 	if (c == MAP_FAILED)
 		return NULL;
-	if (sz_ctl_check(c, (uint64_t)st.st_size) == 0 && c->state == SZ_P_RUNNING && c->launcher_pid == launcher)
+	if (sz_ctl_check(c, (uint64_t)st.st_size) == 0 && c->state == SZ_P_RUNNING &&
+	    c->launcher_pid == launcher)
 		return c;
 	munmap((void *)(uintptr_t)c, (size_t)st.st_size);
 	return NULL;
@@ -68,7 +69,8 @@ static const struct sz_ctl *open_ctl(const char *pipeline, pid_t launcher)
 
 static void pause_us(uint64_t us)
 {
-	struct timespec t = { .tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000 };
+	struct timespec t = { .tv_sec = (time_t)(us / 1000000),
+			      .tv_nsec = (long)(us % 1000000) * 1000 };
 
 	nanosleep(&t, NULL);
 }
@@ -121,10 +123,11 @@ static int report(const struct sz_ctl *c, const struct victim *victims, unsigned
 		restarts += w->restarts;
 		wrong += w->restarts > victims[i].kills;
 		dprintf(json_fd, "%s{\"stage\":\"%s\",\"kills\":%u,\"restarts\":%u}", i ? "," : "",
-		       SZ_CTL_STAGES(c)[w->stage].name, victims[i].kills, w->restarts);
+			SZ_CTL_STAGES(c)[w->stage].name, victims[i].kills, w->restarts);
 	}
-	dprintf(json_fd, "],\"restarts\":%u,\"not_killed_but_restarted\":%u,\"launcher_status\":%d}\n", restarts, wrong,
-	       WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+	dprintf(json_fd,
+		"],\"restarts\":%u,\"not_killed_but_restarted\":%u,\"launcher_status\":%d}\n",
+		restarts, wrong, WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 	if (wrong)
 		return UNEXPECTED;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
@@ -160,7 +163,9 @@ int main(int argc, char **argv)
 		}
 	}
 	if (!pipeline || optind >= argc)
-		return fprintf(stderr, "usage: chaos [--kills N] [--seed S] [--every US] --pipeline NAME -- COMMAND...\n"), 100;
+		return fprintf(stderr, "usage: chaos [--kills N] [--seed S] [--every US] "
+				       "--pipeline NAME -- COMMAND...\n"),
+		       100;
 	launcher = fork();
 	if (launcher == 0) {
 		execvp(argv[optind], argv + optind);

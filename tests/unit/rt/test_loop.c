@@ -18,7 +18,11 @@ static int echo_record(struct sz_stage *s, const struct sz_record *r)
 }
 
 static const struct sz_stage_ops echo = {
-	.api = SZ_STAGE_API, .name = "echo", .role = SZ_TRANSFORM, .summary = "", .record = echo_record,
+	.api = SZ_STAGE_API,
+	.name = "echo",
+	.role = SZ_TRANSFORM,
+	.summary = "",
+	.record = echo_record,
 };
 
 /* Emits each letter of a record as a record, three a call: expands without bound, cursor in the state. */
@@ -35,8 +39,13 @@ static int letters_record(struct sz_stage *s, const struct sz_record *r)
 }
 
 static const struct sz_stage_ops letters = {
-	.api = SZ_STAGE_API, .name = "letters", .role = SZ_TRANSFORM, .summary = "", .record = letters_record,
-	.state_bytes = 8, .emits = 3,
+	.api = SZ_STAGE_API,
+	.name = "letters",
+	.role = SZ_TRANSFORM,
+	.summary = "",
+	.record = letters_record,
+	.state_bytes = 8,
+	.emits = 3,
 };
 
 /* Fails what begins with a '!'. */
@@ -50,7 +59,11 @@ static int picky_record(struct sz_stage *s, const struct sz_record *r)
 
 static const struct sz_port picky_ports[] = { { "failed", "" }, { NULL, NULL } };
 static const struct sz_stage_ops picky = {
-	.api = SZ_STAGE_API, .name = "picky", .role = SZ_TRANSFORM, .summary = "", .record = picky_record,
+	.api = SZ_STAGE_API,
+	.name = "picky",
+	.role = SZ_TRANSFORM,
+	.summary = "",
+	.record = picky_record,
 	.ports = picky_ports,
 };
 
@@ -59,7 +72,9 @@ static int sum_say(struct sz_stage *s)
 {
 	char text[32];
 
-	sz_emit(s, 0, text, (uint32_t)snprintf(text, sizeof(text), "sum %llu", *(unsigned long long *)sz_arena(s)));
+	sz_emit(s, 0, text,
+		(uint32_t)snprintf(text, sizeof(text), "sum %llu",
+				   *(unsigned long long *)sz_arena(s)));
 	return SZ_OK;
 }
 
@@ -84,8 +99,16 @@ static int sum_record(struct sz_stage *s, const struct sz_record *r)
 }
 
 static const struct sz_stage_ops sum = {
-	.api = SZ_STAGE_API, .name = "sum", .role = SZ_TRANSFORM, .summary = "", .record = sum_record,
-	.init = sum_init, .tick = sum_tick, .finish = sum_say, .emits = 1, .journal_per_call = 16,
+	.api = SZ_STAGE_API,
+	.name = "sum",
+	.role = SZ_TRANSFORM,
+	.summary = "",
+	.record = sum_record,
+	.init = sum_init,
+	.tick = sum_tick,
+	.finish = sum_say,
+	.emits = 1,
+	.journal_per_call = 16,
 };
 
 static int head_record(struct sz_stage *s, const struct sz_record *r)
@@ -95,7 +118,11 @@ static int head_record(struct sz_stage *s, const struct sz_record *r)
 }
 
 static const struct sz_stage_ops head = {
-	.api = SZ_STAGE_API, .name = "head", .role = SZ_TRANSFORM, .summary = "", .record = head_record,
+	.api = SZ_STAGE_API,
+	.name = "head",
+	.role = SZ_TRANSFORM,
+	.summary = "",
+	.record = head_record,
 	.state_bytes = 8,
 };
 
@@ -103,7 +130,9 @@ static void test_echo_to_two_edges(void **state)
 {
 	struct rig r;
 
-	rig_open(&r, &(struct rig_config){ .ops = &echo, .inputs = 2, .edges = { { .port = "" }, { .port = "" } } });
+	rig_open(&r, &(struct rig_config){ .ops = &echo,
+					   .inputs = 2,
+					   .edges = { { .port = "" }, { .port = "" } } });
 	rig_puts(&r, 0, "one");
 	rig_puts(&r, 1, "two");
 	rig_puts(&r, 0, "");
@@ -129,7 +158,9 @@ static void test_full_output_blocks_and_goes_on(void **state)
 	struct rig r;
 	char text[16];
 
-	rig_open(&r, &(struct rig_config){ .ops = &echo, .inputs = 1, .edges = { { .port = "", .limit_records = 3 } } });
+	rig_open(&r, &(struct rig_config){ .ops = &echo,
+					   .inputs = 1,
+					   .edges = { { .port = "", .limit_records = 3 } } });
 	for (int i = 0; i < 10; i++) {
 		snprintf(text, sizeof(text), "%d", i);
 		rig_puts(&r, 0, text);
@@ -149,8 +180,11 @@ static void test_drop_newest_never_blocks_its_sibling(void **state)
 	struct rig r;
 	char text[16];
 
-	rig_open(&r, &(struct rig_config){ .ops = &echo, .inputs = 1,
-					   .edges = { { .port = "", .overflow = SZ_OVERFLOW_DROP_NEWEST, .limit_records = 2 },
+	rig_open(&r, &(struct rig_config){ .ops = &echo,
+					   .inputs = 1,
+					   .edges = { { .port = "",
+							.overflow = SZ_OVERFLOW_DROP_NEWEST,
+							.limit_records = 2 },
 						      { .port = "" } } });
 	for (int i = 0; i < 5; i++) {
 		snprintf(text, sizeof(text), "%d", i);
@@ -172,7 +206,9 @@ static void test_again_across_deaths(void **state)
 	char got[64] = "", buf[8];
 	int n;
 
-	rig_open(&r, &(struct rig_config){ .ops = &letters, .inputs = 1, .edges = { { .port = "", .limit_records = 4 } } });
+	rig_open(&r, &(struct rig_config){ .ops = &letters,
+					   .inputs = 1,
+					   .edges = { { .port = "", .limit_records = 4 } } });
 	rig_puts(&r, 0, "abcdefghij");
 	rig_puts(&r, 0, "");
 	rig_puts(&r, 0, "kl");
@@ -196,7 +232,9 @@ static void test_failed_records_travel_in_envelopes(void **state)
 	struct rig r;
 	const char *line;
 
-	rig_open(&r, &(struct rig_config){ .ops = &picky, .inputs = 1, .edges = { { .port = "" }, { .port = "failed" } } });
+	rig_open(&r, &(struct rig_config){ .ops = &picky,
+					   .inputs = 1,
+					   .edges = { { .port = "" }, { .port = "failed" } } });
 	rig_puts(&r, 0, "good");
 	rig_puts(&r, 0, "!bad");
 	rig_put(&r, 0, "!\xff\0", 3);
@@ -204,7 +242,9 @@ static void test_failed_records_travel_in_envelopes(void **state)
 	rig_run(&r);
 	assert_string_equal(rig_drain(&r, 0), "good|also good");
 	line = rig_drain(&r, 1);
-	assert_non_null(strstr(line, "\"error\":\"begins with a !\",\"errno\":22,\"attempts\":1,\"record\":\"!bad\"}"));
+	assert_non_null(strstr(
+		line,
+		"\"error\":\"begins with a !\",\"errno\":22,\"attempts\":1,\"record\":\"!bad\"}"));
 	assert_non_null(strstr(line, "\"record_b64\":\"If8A\"}"));
 	assert_int_equal(rig_counter(&r, SZ_C_FAILED), 2);
 	assert_int_equal(rig_counter(&r, SZ_C_HANDLED), 2);
@@ -217,8 +257,10 @@ static void test_full_failed_port_blocks(void **state)
 {
 	struct rig r;
 
-	rig_open(&r, &(struct rig_config){ .ops = &picky, .inputs = 1,
-					   .edges = { { .port = "" }, { .port = "failed", .limit_records = 1 } } });
+	rig_open(&r, &(struct rig_config){ .ops = &picky,
+					   .inputs = 1,
+					   .edges = { { .port = "" },
+						      { .port = "failed", .limit_records = 1 } } });
 	rig_puts(&r, 0, "!1");
 	rig_puts(&r, 0, "!2");
 	rig_puts(&r, 0, "3");
@@ -238,7 +280,10 @@ static void test_arena_and_timer_across_deaths(void **state)
 	struct rig r;
 
 	rig_now_ns = 1000000000;
-	rig_open(&r, &(struct rig_config){ .ops = &sum, .inputs = 1, .edges = { { .port = "" } }, .arena_bytes = 4096 });
+	rig_open(&r, &(struct rig_config){ .ops = &sum,
+					   .inputs = 1,
+					   .edges = { { .port = "" } },
+					   .arena_bytes = 4096 });
 	rig_puts(&r, 0, "5 ");
 	rig_run(&r);
 	rig_puts(&r, 0, "7 ");
@@ -265,7 +310,8 @@ static void test_done_closes_the_input(void **state)
 {
 	struct rig r;
 
-	rig_open(&r, &(struct rig_config){ .ops = &head, .inputs = 1, .edges = { { .port = "" } } });
+	rig_open(&r,
+		 &(struct rig_config){ .ops = &head, .inputs = 1, .edges = { { .port = "" } } });
 	rig_puts(&r, 0, "1");
 	rig_puts(&r, 0, "2");
 	rig_puts(&r, 0, "3");
@@ -281,7 +327,8 @@ static void test_closed_outputs_end_the_stage(void **state)
 {
 	struct rig r;
 
-	rig_open(&r, &(struct rig_config){ .ops = &echo, .inputs = 1, .edges = { { .port = "" } } });
+	rig_open(&r,
+		 &(struct rig_config){ .ops = &echo, .inputs = 1, .edges = { { .port = "" } } });
 	rig_puts(&r, 0, "1");
 	rig_run(&r);
 	r.out[0].own_flags |= SZ_LANE_ENDED;
@@ -289,7 +336,8 @@ static void test_closed_outputs_end_the_stage(void **state)
 	rig_puts(&r, 0, "2");
 	assert_int_equal(rig_run(&r), SZ_TURN_ENDED);
 	assert_int_equal(rig_edge_counter(&r, 0, SZ_E_OFFERED),
-			 rig_edge_counter(&r, 0, SZ_E_PUBLISHED) + rig_edge_counter(&r, 0, SZ_E_DROPPED_DETACHED));
+			 rig_edge_counter(&r, 0, SZ_E_PUBLISHED) +
+				 rig_edge_counter(&r, 0, SZ_E_DROPPED_DETACHED));
 	rig_close(&r);
 }
 
@@ -298,7 +346,8 @@ static void test_random_is_part_of_the_commit(void **state)
 	struct rig r;
 	uint64_t a, b;
 
-	rig_open(&r, &(struct rig_config){ .ops = &echo, .inputs = 1, .edges = { { .port = "" } }, .seed = 42 });
+	rig_open(&r, &(struct rig_config){
+			     .ops = &echo, .inputs = 1, .edges = { { .port = "" } }, .seed = 42 });
 	a = sz_random(&r.stage);
 	assert_int_equal(rig_crash(&r), 0);
 	b = sz_random(&r.stage);

@@ -111,7 +111,8 @@ static void test_results_of_an_older_life(void **state)
 			_exit(2);
 		sz_io_queue(&io, 0, SZ_IO_READ, b.pipe[0], b.buf, 3, SZ_IO_AT_OWN_POSITION, 0);
 		sz_io_submit(&io);
-		sz_io_queue(&io, 1, SZ_IO_READ, b.pipe[0], b.buf + 3, 3, SZ_IO_AT_OWN_POSITION, SZ_IO_VOLATILE);
+		sz_io_queue(&io, 1, SZ_IO_READ, b.pipe[0], b.buf + 3, 3, SZ_IO_AT_OWN_POSITION,
+			    SZ_IO_VOLATILE);
 		sz_io_submit(&io);
 		sz_io_queue(&io, 2, SZ_IO_READ, -1, b.buf, 3, 0, 0);
 		sz_io_submit(&io);
@@ -120,7 +121,8 @@ static void test_results_of_an_older_life(void **state)
 	int status;
 	waitpid(child, &status, 0);
 	assert_int_equal(status, 0);
-	for (uint32_t life = 2; life < 4; life++) { /* as long as nothing is committed, every life sees it */
+	/* as long as nothing is committed, every life sees it */
+	for (uint32_t life = 2; life < 4; life++) {
 		assert_int_equal(sz_io_open(&io, dup(b.ring_fd), &b.params, b.live, life, 4, 0), 0);
 		assert_int_equal(io.recovered[0], 3);
 		assert_int_equal(io.recovered[1], -1);
@@ -149,7 +151,9 @@ static void word_ends_the_sleep(int use_uring)
 	if (open_bench(&b))
 		skip();
 	sigemptyset(&none);
-	assert_int_equal(sz_io_open(&io, use_uring ? dup(b.ring_fd) : -1, &b.params, b.live, 1, 4, 0), 0);
+	assert_int_equal(sz_io_open(&io, use_uring ? dup(b.ring_fd) : -1, &b.params, b.live, 1, 4,
+				    0),
+			 0);
 	sz_io_queue(&io, 0, SZ_IO_READ, b.pipe[0], b.buf, 3, SZ_IO_AT_OWN_POSITION, 0);
 	assert_int_equal(sz_io_submit(&io), 0);
 	for (uint32_t round = 0; round < 20; round++) {
@@ -223,7 +227,9 @@ static void test_cancel(void **state)
 		skip();
 	sigemptyset(&none);
 	for (int engine = 0; engine < 2; engine++) {
-		assert_int_equal(sz_io_open(&io, engine ? dup(b.ring_fd) : -1, &b.params, b.live, 1, 4, 0), 0);
+		assert_int_equal(sz_io_open(&io, engine ? dup(b.ring_fd) : -1, &b.params, b.live, 1,
+					    4, 0),
+				 0);
 		sz_io_queue(&io, 3, SZ_IO_READ, b.pipe[0], b.buf, 3, SZ_IO_AT_OWN_POSITION, 0);
 		assert_int_equal(sz_io_submit(&io), 0);
 		sz_io_queue_cancel(&io, 3);
