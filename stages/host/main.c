@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <streamz/contract.h>
+
 #include "../builtin/builtin.h"
 
 static const struct sz_stage_ops *const builtins[] = {
@@ -34,7 +36,7 @@ int main(int argc, char **argv)
 	if (argc > 1 && strncmp(argv[1], plugin, sizeof(plugin) - 1) == 0) {
 		types = plugin_types(argv[1] + sizeof(plugin) - 1);
 		if (!types)
-			return 100;
+			return SZ_EXIT_USAGE;
 		argv[1] = argv[0];
 		argv++;
 		argc--;

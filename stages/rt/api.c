@@ -1,16 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* api.c - the small calls of stage.h */
-#include <string.h>
-
 #include "rt.h"
 
 const struct sz_value *sz_option(const struct sz_stage *s, const char *name)
 {
-	for (const struct sz_option *o = s->ops->options; o && o->name; o++)
-		if (strcmp(o->name, name) == 0)
-			return &s->values[o - s->ops->options];
-	SZ_ASSERT(!"an option that the type does not declare");
-	return NULL;
+	return sz_value_of(s->ops, s->values, name);
 }
 
 const char *sz_pipeline_name(const struct sz_stage *s)

@@ -146,7 +146,8 @@ static int check_sizes(const struct sz_stage *s)
 	if (h->n_in != w->n_in || h->n_out != w->n_out ||
 	    h->n_counters != sz_counter_count(w->n_edges, s->ops->n_counters) ||
 	    s->stats.h.n_counters != h->n_counters || s->stats.h.n_stats != h->n_counters + SZ_G_FIXED ||
-	    s->ops->ring_entries >= SZ_IO_WATCH || h->state_bytes < s->ops->state_bytes || h->journal_bytes < s->ops->journal_per_call)
+	    s->ops->ring_entries >= SZ_IO_WATCH || h->state_bytes < s->ops->state_bytes ||
+	    h->journal_bytes < s->ops->journal_per_call)
 		return -EBADMSG;
 	return 0;
 }

@@ -62,11 +62,10 @@ static int worker_main(const struct sz_stage_ops *ops, const struct sz_wiring *w
 			sz_wire_text(w, w->stage), strerror(-rc));
 		return SZ_EXIT_SYSTEM;
 	}
-	rc = sz_values_parse(ops, w, &s->values, error, sizeof(error), &option);
+	rc = sz_values_parse(ops, w, &s->values, error, &option);
 	if (rc)
 		sz_give_up(s, "option %s: %s", option, error);
 	setproctitle("-streamz: %s/%s/%u", sz_pipeline_name(s), sz_stage_name(s), w->worker);
-	signal(SIGPIPE, SIG_IGN); /* a reader that has gone is an error of the write */
 	sz_attention_init();
 	rc = sz_rt_start(s);
 	if (rc)

@@ -89,8 +89,12 @@ struct sz_stage {
 };
 
 /* setup.c */
+/* All options of a type, wired or by default; freed by the caller. Return: 0, -ENOMEM; -EINVAL, -ERANGE and @option,
+ * @error set. */
 int sz_values_parse(const struct sz_stage_ops *ops, const struct sz_wiring *w, struct sz_value **out,
-		    char *error, size_t error_size, const char **option);
+		    char error[SZ_VALUE_ERROR_SIZE], const char **option);
+/* The value of a declared option; values are parallel to ops->options. */
+const struct sz_value *sz_value_of(const struct sz_stage_ops *ops, const struct sz_value *values, const char *name);
 int sz_check_main(const struct sz_stage_ops *ops, const struct sz_wiring *w);
 int sz_describe_main(const struct sz_stage_ops *const *types);
 

@@ -27,8 +27,8 @@ static const struct sz_wire_option *wired_option(const struct sz_wiring *w, cons
 	return NULL;
 }
 
-int sz_values_parse(const struct sz_stage_ops *ops, const struct sz_wiring *w, struct sz_value **out, char *error,
-		    size_t error_size, const char **option)
+int sz_values_parse(const struct sz_stage_ops *ops, const struct sz_wiring *w, struct sz_value **out,
+		    char error[SZ_VALUE_ERROR_SIZE], const char **option)
 {
 	struct sz_value *values;
 	size_t count = 0;
@@ -41,15 +41,13 @@ int sz_values_parse(const struct sz_stage_ops *ops, const struct sz_wiring *w, s
 	for (size_t i = 0; i < count; i++) {
 		const struct sz_option *o = &ops->options[i];
 		const struct sz_wire_option *given = wired_option(w, o->name);
-		char why[SZ_VALUE_ERROR_SIZE];
 		int rc = 0;
 
 		if (given)
-			rc = sz_value_parse(o, sz_wire_text(w, given->value), given->value_len, &values[i], why);
+			rc = sz_value_parse(o, sz_wire_text(w, given->value), given->value_len, &values[i], error);
 		else if (o->def)
-			rc = sz_value_parse(o, o->def, strlen(o->def), &values[i], why);
+			rc = sz_value_parse(o, o->def, strlen(o->def), &values[i], error);
 		if (rc) {
-			snprintf(error, error_size, "%s", why);
 			*option = o->name;
 			free(values);
 			return rc;
@@ -58,6 +56,15 @@ int sz_values_parse(const struct sz_stage_ops *ops, const struct sz_wiring *w, s
 	}
 	*out = values;
 	return 0;
+}
+
+const struct sz_value *sz_value_of(const struct sz_stage_ops *ops, const struct sz_value *values, const char *name)
+{
+	for (const struct sz_option *o = ops->options; o && o->name; o++)
+		if (strcmp(o->name, name) == 0)
+			return &values[o - ops->options];
+	SZ_ASSERT(!"an option that the type does not declare");
+	return NULL;
 }
 
 int sz_describe_main(const struct sz_stage_ops *const *types)
@@ -96,11 +103,7 @@ static void say(const char *head, const char *fmt, va_list ap)
 
 const struct sz_value *sz_plan_option(const struct sz_plan *p, const char *name)
 {
-	for (const struct sz_option *o = p->ops->options; o && o->name; o++)
-		if (strcmp(o->name, name) == 0)
-			return &p->values[o - p->ops->options];
-	SZ_ASSERT(!"an option that the type does not declare");
-	return NULL;
+	return sz_value_of(p->ops, p->values, name);
 }
 
 enum sz_role sz_plan_role(const struct sz_plan *p)
@@ -202,7 +205,7 @@ int sz_check_main(const struct sz_stage_ops *ops, const struct sz_wiring *w)
 	struct sz_plan p = { .ops = ops, .wiring = w };
 	char error[SZ_VALUE_ERROR_SIZE];
 	const char *option = NULL;
-	int rc = sz_values_parse(ops, w, &p.values, error, sizeof(error), &option);
+	int rc = sz_values_parse(ops, w, &p.values, error, &option);
 
 	if (rc) {
 		sz_plan_error(&p, option, "%s", error);

@@ -109,7 +109,7 @@ static int begin_life(struct rig *r)
 	wire(r);
 	if (sz_rt_attach(&r->stage, r->config.ops, r->wiring))
 		abort();
-	if (sz_values_parse(r->config.ops, r->wiring, &r->stage.values, error, sizeof(error), &option)) {
+	if (sz_values_parse(r->config.ops, r->wiring, &r->stage.values, error, &option)) {
 		fprintf(stderr, "rig: option %s: %s\n", option, error);
 		abort();
 	}
