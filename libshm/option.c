@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <streamz/option.h>
@@ -179,20 +180,35 @@ static char *format_bound(enum sz_option_type type, int64_t n, char *buf, size_t
 	return buf;
 }
 
-static int check_range(const struct parser *p, int64_t n)
+static bool has_range(const struct sz_option *opt)
+{
+	return opt->min != 0 || opt->max != 0;
+}
+
+static int out_of_range(const struct parser *p)
 {
 	const struct sz_option *opt = p->opt;
 	char lo[32], hi[32];
 
-	if ((opt->min == 0 && opt->max == 0) || (n >= opt->min && n <= opt->max))
-		return 0;
-	format_bound(opt->type, opt->min, lo, sizeof(lo));
-	format_bound(opt->type, opt->max, hi, sizeof(hi));
-	if (opt->max == INT64_MAX)
-		return fail(p, -ERANGE, "%.*s is out of range: expected at least %s",
-			    (int)strlen(p->quoted) - 2, p->quoted + 1, lo);
+	/* A number stands without the quotes. */
 	return fail(p, -ERANGE, "%.*s is out of range: expected %s to %s",
-		    (int)strlen(p->quoted) - 2, p->quoted + 1, lo, hi);
+		    (int)strlen(p->quoted) - 2, p->quoted + 1,
+		    format_bound(opt->type, opt->min, lo, sizeof(lo)),
+		    format_bound(opt->type, opt->max, hi, sizeof(hi)));
+}
+
+static int check_range(const struct parser *p, int64_t n)
+{
+	const struct sz_option *opt = p->opt;
+	char lo[32];
+
+	if (!has_range(opt) || (n >= opt->min && n <= opt->max))
+		return 0;
+	if (opt->max != INT64_MAX)
+		return out_of_range(p);
+	return fail(p, -ERANGE, "%.*s is out of range: expected at least %s",
+		    (int)strlen(p->quoted) - 2, p->quoted + 1,
+		    format_bound(opt->type, opt->min, lo, sizeof(lo)));
 }
 
 /*
@@ -245,14 +261,9 @@ static int read_scaled(const struct parser *p, size_t from, size_t end, const st
 
 static int too_large(const struct parser *p)
 {
-	char lo[32], hi[32];
-
-	if (p->opt->min == 0 && p->opt->max == 0)
+	if (!has_range(p->opt))
 		return fail(p, -ERANGE, "%s is too large a number", p->quoted);
-	return fail(p, -ERANGE, "%.*s is out of range: expected %s to %s",
-		    (int)strlen(p->quoted) - 2, p->quoted + 1,
-		    format_bound(p->opt->type, p->opt->min, lo, sizeof(lo)),
-		    format_bound(p->opt->type, p->opt->max, hi, sizeof(hi)));
+	return out_of_range(p);
 }
 
 static int parse_bool(const struct parser *p, struct sz_value *v)
@@ -375,7 +386,7 @@ static int parse_rate(const struct parser *p, struct sz_value *v)
 	v->num = n / u->factor + (rest * 2 >= u->factor);
 	if (n > 0 && v->num == 0)
 		return fail(p, -ERANGE, "%s is too slow: expected at least 2/h", p->quoted);
-	if (v->num == 0 && p->opt->min == 0 && p->opt->max == 0)
+	if (v->num == 0 && !has_range(p->opt))
 		return fail(p, -ERANGE, "a rate of 0 lets nothing pass: expected 1 or more");
 	return check_range(p, v->num);
 }
@@ -483,7 +494,7 @@ static int parse_count_per_time(const struct parser *p, struct sz_value *v)
 	if (v->num2 == 0)
 		return fail(p, -ERANGE, "%s has a period of 0: expected a time such as 10s",
 			    p->quoted);
-	if (v->num == 0 && p->opt->min == 0 && p->opt->max == 0)
+	if (v->num == 0 && !has_range(p->opt))
 		return fail(p, -ERANGE, "%s counts to 0: expected 1 or more", p->quoted);
 	return check_range(p, v->num);
 }

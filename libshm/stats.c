@@ -11,21 +11,22 @@
 
 #define READ_TRIES 1000
 
+static uint64_t whole_pages(uint64_t bytes)
+{
+	return (bytes + SZ_PAGE_BYTES - 1) & ~(uint64_t)(SZ_PAGE_BYTES - 1);
+}
+
 static uint64_t values_at(uint32_t n_stats)
 {
-	uint64_t end = SZ_PAGE_BYTES + (uint64_t)n_stats * sizeof(struct sz_stat_desc);
-
-	return (end + SZ_PAGE_BYTES - 1) & ~(uint64_t)(SZ_PAGE_BYTES - 1);
+	return whole_pages(SZ_PAGE_BYTES + (uint64_t)n_stats * sizeof(struct sz_stat_desc));
 }
 
 uint64_t sz_stats_plan_bytes(uint32_t n_stats)
 {
-	uint64_t end;
-
 	if (n_stats == 0 || n_stats > SZ_STATS_MAX)
 		return 0;
-	end = values_at(n_stats) + sizeof(struct sz_stats_live) + n_stats * sizeof(uint64_t);
-	return (end + SZ_PAGE_BYTES - 1) & ~(uint64_t)(SZ_PAGE_BYTES - 1);
+	return whole_pages(values_at(n_stats) + sizeof(struct sz_stats_live) +
+			   n_stats * sizeof(uint64_t));
 }
 
 int sz_stats_format(int fd, uint32_t worker_index, uint32_t n_counters,
@@ -59,7 +60,6 @@ int sz_stats_attach(struct sz_stats *s, int fd, int writable)
 	struct sz_stats_header h;
 	struct stat st;
 	uint8_t *map;
-	int rc = -EBADMSG;
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
@@ -72,8 +72,11 @@ int sz_stats_attach(struct sz_stats *s, int fd, int writable)
 	memcpy(&h, map, sizeof(h));
 	if (h.magic != SZ_STATS_MAGIC || h.abi != SZ_ABI ||
 	    h.object_bytes != (uint64_t)st.st_size || h.n_counters > h.n_stats ||
-	    sz_stats_plan_bytes(h.n_stats) != h.object_bytes || h.values_at != values_at(h.n_stats))
-		goto out;
+	    sz_stats_plan_bytes(h.n_stats) != h.object_bytes ||
+	    h.values_at != values_at(h.n_stats)) {
+		munmap(map, (size_t)st.st_size);
+		return -EBADMSG;
+	}
 	*s = (struct sz_stats){
 		.h = h,
 		.desc = (const void *)(map + SZ_PAGE_BYTES),
@@ -82,9 +85,6 @@ int sz_stats_attach(struct sz_stats *s, int fd, int writable)
 		.map_bytes = (size_t)st.st_size,
 	};
 	return 0;
-out:
-	munmap(map, (size_t)st.st_size);
-	return rc;
 }
 
 void sz_stats_detach(struct sz_stats *s)
@@ -135,19 +135,19 @@ int sz_stats_find(const struct sz_stats *s, const char *name)
 	return -ENOENT;
 }
 
-static void describe(struct sz_stat_desc *d, enum sz_stat_kind kind, const char *unit,
-		     const char *help, const char *name)
-{
-	memset(d, 0, sizeof(*d));
-	strlcpy(d->name, name, sizeof(d->name));
-	strlcpy(d->unit, unit, sizeof(d->unit));
-	strlcpy(d->help, help, sizeof(d->help));
-	d->kind = kind;
-}
-
 struct stat_text {
 	const char *name, *unit, *help;
 };
+
+static void describe(struct sz_stat_desc *d, enum sz_stat_kind kind, const char *name,
+		     const struct stat_text *text)
+{
+	memset(d, 0, sizeof(*d));
+	strlcpy(d->name, name, sizeof(d->name));
+	strlcpy(d->unit, text->unit, sizeof(d->unit));
+	strlcpy(d->help, text->help, sizeof(d->help));
+	d->kind = kind;
+}
 
 static const struct stat_text fixed_texts[SZ_C_FIXED] = {
 	[SZ_C_RECORDS_IN] = { "records_in", "records",
@@ -190,21 +190,20 @@ uint32_t sz_stats_describe(struct sz_stat_desc *desc, uint32_t n_edges,
 	struct sz_stat_desc *d = desc;
 
 	for (unsigned i = 0; i < SZ_C_FIXED; i++, d++)
-		describe(d, i == SZ_C_HELD ? SZ_STAT_GAUGE : SZ_STAT_COUNTER, fixed_texts[i].unit,
-			 fixed_texts[i].help, fixed_texts[i].name);
+		describe(d, i == SZ_C_HELD ? SZ_STAT_GAUGE : SZ_STAT_COUNTER, fixed_texts[i].name,
+			 &fixed_texts[i]);
 	for (uint32_t e = 0; e < n_edges; e++) {
 		for (unsigned i = 0; i < SZ_E_FIXED; i++, d++) {
 			char name[sizeof(d->name)];
 
 			snprintf(name, sizeof(name), "edge.%u.%s", e, edge_texts[i].name);
-			describe(d, i == SZ_E_OUTBOX ? SZ_STAT_GAUGE : SZ_STAT_COUNTER,
-				 edge_texts[i].unit, edge_texts[i].help, name);
+			describe(d, i == SZ_E_OUTBOX ? SZ_STAT_GAUGE : SZ_STAT_COUNTER, name,
+				 &edge_texts[i]);
 		}
 	}
 	for (uint32_t i = 0; i < n_own; i++)
 		*d++ = own[i];
 	for (unsigned i = 0; i < SZ_G_FIXED; i++, d++)
-		describe(d, SZ_STAT_GAUGE, gauge_texts[i].unit, gauge_texts[i].help,
-			 gauge_texts[i].name);
+		describe(d, SZ_STAT_GAUGE, gauge_texts[i].name, &gauge_texts[i]);
 	return (uint32_t)(d - desc);
 }

@@ -40,6 +40,8 @@
 extern "C" {
 #endif
 
+struct sz_stats;
+
 #define SZ_PAGE_MAGIC 0x65676170737a0001ull
 /* of one worker, inputs and outputs each; one word is for attention */
 #define SZ_LANES_MAX    (SZ_WAIT_MAX - 1)
@@ -197,7 +199,6 @@ int sz_ledger_check(const struct sz_ledger *l, const struct sz_lane *in, const s
  *
  * For the one process that has taken the dead worker's place as writer. Return: 0, -EBADMSG (nothing published).
  */
-struct sz_stats;
 int sz_ledger_recover(struct sz_ledger *l, const struct sz_lane *in, const struct sz_lane *out,
 		      struct sz_stats *stats);
 
