@@ -4,7 +4,7 @@
  */
 #include <bsd/string.h>
 #include <inttypes.h>
-#include "launch.h"
+#include <streamz/view.h>
 #include "plan.h"
 
 /* Widths of the first column, so that the table stands in order whatever the names are. */
@@ -68,7 +68,7 @@ static void show_edges(const struct plan *p, FILE *to)
 		if (e->limit_records != UINT64_MAX)
 			snprintf(records, sizeof(records), "%" PRIu64, e->limit_records);
 		fprintf(to, "%-*s  %-11s  %5u  %8s  %8s  %8s\n", width, plan_edge_name(p, i, name),
-			e->overflow == SZ_OVERFLOW_BLOCK ? "block" : "drop_newest", e->n_lanes,
+			sz_overflow_name(e->overflow), e->n_lanes,
 			sz_format_size(e->limit_bytes, bytes, sizeof(bytes)), records,
 			sz_format_size(e->max_record, max, sizeof(max)));
 	}

@@ -45,7 +45,7 @@ static void set_state(struct worker *w, enum sz_worker_state to, const char *why
 
 bool worker_is_settled(const struct worker *w)
 {
-	return w->state == SZ_W_ENDED || w->state == SZ_W_STOPPED || w->state == SZ_W_GAVE_UP;
+	return sz_worker_is_settled(w->state);
 }
 
 static void settle(struct supervisor *s, struct worker *w, enum sz_worker_state to, const char *why)

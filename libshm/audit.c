@@ -50,9 +50,7 @@ static void pause_ns(long ns)
 /* Its last life has been recovered, and there will be no other while this launcher runs (or none runs). */
 static bool is_settled(const struct sz_view *view, uint32_t worker)
 {
-	uint32_t state = SZ_CTL_WORKERS(view->ctl)[worker].state;
-
-	return state == SZ_W_ENDED || state == SZ_W_STOPPED || state == SZ_W_GAVE_UP;
+	return sz_worker_is_settled(SZ_CTL_WORKERS(view->ctl)[worker].state);
 }
 
 /* Worker lines */

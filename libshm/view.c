@@ -38,6 +38,11 @@ static const char *const worker_states[] = {
 	[SZ_W_STOPPED] = "stopped", [SZ_W_GAVE_UP] = "gave-up",
 };
 
+static const char *const overflows[] = {
+	[SZ_OVERFLOW_BLOCK] = "block",
+	[SZ_OVERFLOW_DROP_NEWEST] = "drop_newest",
+};
+
 const char *sz_pipeline_state_name(uint32_t state)
 {
 	return state < COUNT(pipeline_states) ? pipeline_states[state] : "?";
@@ -46,6 +51,11 @@ const char *sz_pipeline_state_name(uint32_t state)
 const char *sz_worker_state_name(uint32_t state)
 {
 	return state < COUNT(worker_states) ? worker_states[state] : "?";
+}
+
+const char *sz_overflow_name(uint32_t overflow)
+{
+	return overflow < COUNT(overflows) ? overflows[overflow] : "?";
 }
 
 const char *sz_view_state_name(const struct sz_view *view)

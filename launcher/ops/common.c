@@ -215,8 +215,7 @@ const char *worker_state(const struct sz_view *view, uint32_t worker)
 {
 	uint32_t state = SZ_CTL_WORKERS(view->ctl)[worker].state;
 
-	if (view->live || state == SZ_W_NEW || state == SZ_W_ENDED || state == SZ_W_STOPPED ||
-	    state == SZ_W_GAVE_UP)
+	if (view->live || state == SZ_W_NEW || sz_worker_is_settled(state))
 		return sz_worker_state_name(state);
 	return sz_view_worker_is_live(view, worker) == 1 ? "stopping" : "dead";
 }
@@ -229,13 +228,6 @@ int worker_pid(const struct sz_view *view, uint32_t worker)
 	    (!view->live && sz_view_worker_is_live(view, worker) != 1))
 		return 0;
 	return w->pid;
-}
-
-const char *overflow_name(uint32_t overflow)
-{
-	return overflow == SZ_OVERFLOW_BLOCK         ? "block"
-	       : overflow == SZ_OVERFLOW_DROP_NEWEST ? "drop_newest"
-						     : "?";
 }
 
 /* Output */

@@ -72,7 +72,6 @@ const char *nearest(const char *word, const char *const *words, size_t count);
 const char *worker_state(const struct sz_view *view, uint32_t worker);
 /* Its process, 0 if it has none. */
 int worker_pid(const struct sz_view *view, uint32_t worker);
-const char *overflow_name(uint32_t overflow);
 
 /* JSON; integers beyond int64 are cut off there. */
 json_t *json_u64(uint64_t n);

@@ -101,7 +101,7 @@ static json_t *edge_json(const struct sz_view *v, uint32_t i)
 
 	ends_json(j, v, i);
 	json_object_set_new(j, "overflow",
-			    json_string(overflow_name(SZ_CTL_EDGES(v->ctl)[i].overflow)));
+			    json_string(sz_overflow_name(SZ_CTL_EDGES(v->ctl)[i].overflow)));
 	set(j, "offered", e->offered);
 	set(j, "published", e->published);
 	json_object_set_new(j, "dropped",
@@ -252,7 +252,7 @@ static void print_edges(const struct sz_view *v)
 		const struct sz_view_edge *e = &v->edges[i];
 
 		table_word(&t, sz_view_edge_name(v, i, name));
-		table_word(&t, overflow_name(SZ_CTL_EDGES(v->ctl)[i].overflow));
+		table_word(&t, sz_overflow_name(SZ_CTL_EDGES(v->ctl)[i].overflow));
 		count_cell(&t, e->offered);
 		count_cell(&t, e->published);
 		count_cell(&t, e->dropped_newest + e->dropped_detached);

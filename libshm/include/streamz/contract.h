@@ -16,6 +16,7 @@
 #ifndef STREAMZ_CONTRACT_H
 #define STREAMZ_CONTRACT_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -61,7 +62,7 @@ extern "C" {
 #define SZ_EXIT_FAILED  125 /* the stage gave up: a restart would not help */
 
 /* Sent by the launcher, and by the kernel when the launcher dies: look at ctl's command. Blocked across exec. */
-#define SZ_ATTENTION_SIGNAL 10 /* SIGUSR1 */
+#define SZ_ATTENTION_SIGNAL SIGUSR1
 
 /*
  * Names: /streamz.PIPELINE.UID.ctl, .page.N, .stats.N (N: worker index), .lane.N
@@ -106,6 +107,12 @@ enum sz_worker_state {
 	SZ_W_STOPPED = 6,    /* exited SZ_EXIT_STOPPED, recovered */
 	SZ_W_GAVE_UP = 7,    /* restart limits passed */
 };
+
+/* No further life in this run of the launcher, and the last one was recovered. */
+static inline bool sz_worker_is_settled(uint32_t state)
+{
+	return state == SZ_W_ENDED || state == SZ_W_STOPPED || state == SZ_W_GAVE_UP;
+}
 
 enum sz_overflow { SZ_OVERFLOW_BLOCK = 0, SZ_OVERFLOW_DROP_NEWEST = 1 };
 

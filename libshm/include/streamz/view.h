@@ -127,6 +127,8 @@ char *sz_view_edge_name(const struct sz_view *view, uint32_t edge, char buf[SZ_V
 /* "creating", "running", ... as of ctl alone; "?" for a number that means nothing. */
 const char *sz_pipeline_state_name(uint32_t state);
 const char *sz_worker_state_name(uint32_t state);
+/* As a graph says it: "block", ... */
+const char *sz_overflow_name(uint32_t overflow);
 /* "dead" if the launcher went without saying why, else the name of ctl's state: "stopped" and "failed" are resumable. */
 const char *sz_view_state_name(const struct sz_view *view);
 
