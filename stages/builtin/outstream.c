@@ -7,7 +7,7 @@
 #define RING_BYTES   (1u << 20)
 #define CHUNK_BYTES  (128u << 10)
 #define RETRY_MIN_NS 100000000ull
-#define RETRY_MAX_NS 5000000000ull
+#define RETRY_MAX_NS 1000000000ull
 
 uint64_t out_ring_bytes(uint32_t max_in)
 {
@@ -183,8 +183,11 @@ int out_flush(struct sz_stage *s, struct outstream *o, struct out_state *st)
 	return pump(s, o, st) || sealed ? SZ_OK : SZ_WAIT;
 }
 
+/* Several writes that were in flight at once fail together: that is one failure, and one wait. */
 static int disk_full(struct sz_stage *s, struct outstream *o, int error)
 {
+	if (o->backoff_ns && o->retry_ns > sz_now(s))
+		return SZ_OK;
 	if (!o->backoff_ns) {
 		sz_log(s, "%s: %s: holding what arrives, trying again until there is room", o->name,
 		       strerror(error));
