@@ -50,6 +50,10 @@ WERROR ?=
 CPPFLAGS_ALL := -D_GNU_SOURCE -DSZ_VERSION='"$(VERSION)"' -Ilibshm/include -Istages/rt/include $(CPPFLAGS)
 CFLAGS_ALL := -std=gnu11 $(WARN) $(WERROR) -fPIC -fno-plt $(CFLAGS) $(SANFLAGS)
 LDFLAGS_ALL := $(LDFLAGS) $(SANFLAGS)
+ifeq ($(SAN),asan)
+# gcc's shared runtimes of both in one program: UBSan's ignores log_path, by which tests/run.sh finds any process's report.
+LDFLAGS_ALL += $(if $(findstring clang,$(shell $(CC) --version)),,-static-libasan -static-libubsan)
+endif
 
 programs :=
 test_programs :=
