@@ -9,8 +9,17 @@
 #include "../builtin/builtin.h"
 
 static const struct sz_stage_ops *const builtins[] = {
-	&sz_stage_delay, &sz_stage_file_source, &sz_stage_file_sink, &sz_stage_filter, &sz_stage_generate, &sz_stage_map,
-	&sz_stage_null,	 &sz_stage_pass,	&sz_stage_stdin,     &sz_stage_stdout, NULL,
+	&sz_stage_delay,
+	&sz_stage_file_source,
+	&sz_stage_file_sink,
+	&sz_stage_filter,
+	&sz_stage_generate,
+	&sz_stage_map,
+	&sz_stage_null,
+	&sz_stage_pass,
+	&sz_stage_stdin,
+	&sz_stage_stdout,
+	NULL,
 };
 
 static const struct sz_stage_ops *const *plugin_types(const char *path)
@@ -24,7 +33,9 @@ static const struct sz_stage_ops *const *plugin_types(const char *path)
 	}
 	types = dlsym(handle, "sz_stage_types");
 	if (!types)
-		fprintf(stderr, "streamz-stage: %s is not a stage plug-in: it does not export sz_stage_types\n", path);
+		fprintf(stderr,
+			"streamz-stage: %s is not a stage plug-in: it exports no sz_stage_types\n",
+			path);
 	return types;
 }
 

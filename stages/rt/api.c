@@ -184,14 +184,15 @@ static void check_request(const struct sz_stage *s, uint32_t request)
 	SZ_ASSERT(!s->io.request[request].queued && !s->io.request[request].submitted);
 }
 
-void sz_io_read(struct sz_stage *s, uint32_t request, int fd, void *buf, uint32_t len, uint64_t offset, unsigned flags)
+void sz_io_read(struct sz_stage *s, uint32_t request, int fd, void *buf, uint32_t len,
+		uint64_t offset, unsigned flags)
 {
 	check_request(s, request);
 	sz_io_queue(&s->io, request, SZ_IO_READ, fd, buf, len, offset, flags);
 }
 
-void sz_io_write(struct sz_stage *s, uint32_t request, int fd, const void *buf, uint32_t len, uint64_t offset,
-		 unsigned flags)
+void sz_io_write(struct sz_stage *s, uint32_t request, int fd, const void *buf, uint32_t len,
+		 uint64_t offset, unsigned flags)
 {
 	check_request(s, request);
 	sz_io_queue(&s->io, request, SZ_IO_WRITE, fd, (void *)(uintptr_t)buf, len, offset, flags);

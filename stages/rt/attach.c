@@ -14,8 +14,8 @@
 
 #define SPIN_ROUNDS 2000u
 
-static int attach_lanes(struct sz_lane **out, const struct sz_wire_lane *wires, uint32_t n, enum sz_lane_side side,
-			const struct sz_lane_mark *marks)
+static int attach_lanes(struct sz_lane **out, const struct sz_wire_lane *wires, uint32_t n,
+			enum sz_lane_side side, const struct sz_lane_mark *marks)
 {
 	struct sz_lane *lanes = calloc(n + 1, sizeof(*lanes));
 
@@ -87,16 +87,19 @@ static int attach_edges(struct sz_stage *s)
 int sz_rt_check_emits(struct sz_stage *s)
 {
 	bool counted = s->ops->emits != SZ_EMITS_INPUT && s->ops->emits != SZ_EMITS_IF_ROOM;
-	uint64_t records = counted ? s->ops->emits : 1, bytes = records * sz_record_space(s->wiring->max_out);
+	uint64_t records = counted ? s->ops->emits : 1,
+		 bytes = records * sz_record_space(s->wiring->max_out);
 
 	for (uint32_t i = 0; i < s->n_edges; i++) {
 		const struct sz_edge *e = &s->edges[i];
 
-		if (e->overflow != SZ_OVERFLOW_BLOCK || (s->failed_port && e->port == s->failed_port))
+		if (e->overflow != SZ_OVERFLOW_BLOCK ||
+		    (s->failed_port && e->port == s->failed_port))
 			continue;
 		if (bytes > e->lane->limit_bytes || records > e->lane->limit_records)
 			return sz_error(s, -E2BIG,
-					"it may emit %llu records of %u bytes at once, which no edge leaving it has room for: "
+					"it may emit %llu records of %u bytes at once, which no "
+					"edge leaving it has room for: "
 					"raise buffer= there, or lower max_record= here",
 					(unsigned long long)records, s->wiring->max_out);
 	}
@@ -145,7 +148,8 @@ static int check_sizes(const struct sz_stage *s)
 
 	if (h->n_in != w->n_in || h->n_out != w->n_out ||
 	    h->n_counters != sz_counter_count(w->n_edges, s->ops->n_counters) ||
-	    s->stats.h.n_counters != h->n_counters || s->stats.h.n_stats != h->n_counters + SZ_G_FIXED ||
+	    s->stats.h.n_counters != h->n_counters ||
+	    s->stats.h.n_stats != h->n_counters + SZ_G_FIXED ||
 	    s->ops->ring_entries >= SZ_IO_WATCH || h->state_bytes < s->ops->state_bytes ||
 	    h->journal_bytes < s->ops->journal_per_call)
 		return -EBADMSG;
@@ -174,15 +178,18 @@ int sz_rt_attach(struct sz_stage *s, const struct sz_stage_ops *ops, const struc
 	if (!rc)
 		rc = check_sizes(s);
 	if (!rc)
-		rc = attach_lanes(&s->in, sz_wire_at(w, w->in_at), w->n_in, SZ_LANE_CONSUMER, s->ledger.in);
+		rc = attach_lanes(&s->in, sz_wire_at(w, w->in_at), w->n_in, SZ_LANE_CONSUMER,
+				  s->ledger.in);
 	if (!rc)
-		rc = attach_lanes(&s->out, sz_wire_at(w, w->out_at), w->n_out, SZ_LANE_PRODUCER, s->ledger.out);
+		rc = attach_lanes(&s->out, sz_wire_at(w, w->out_at), w->n_out, SZ_LANE_PRODUCER,
+				  s->ledger.out);
 	if (!rc)
 		rc = attach_edges(s);
 	if (!rc)
 		rc = sz_io_open(&s->io, w->flags & SZ_WIRE_PLAIN ? -1 : w->ring_fd,
-				w->ring_params ? sz_wire_at(w, w->ring_params) : NULL, s->ledger.live, w->generation,
-				ops->ring_entries, s->ledger.next->cq_head);
+				w->ring_params ? sz_wire_at(w, w->ring_params) : NULL,
+				s->ledger.live, w->generation, ops->ring_entries,
+				s->ledger.next->cq_head);
 	if (rc)
 		return rc;
 	s->private_area = calloc(1, ops->private_bytes + 1);

@@ -15,7 +15,8 @@ static void usage(FILE *to, const char *program)
 		"usage: %s --describe\n"
 		"       %s --check --wiring=FD\n"
 		"       %s --wiring=FD\n\n"
-		"A program of stages for streamz. It is started by streamz-launch(1), which hands it its wiring.\n"
+		"A program of stages for streamz. It is started by streamz-launch(1), which hands "
+		"it its wiring.\n"
 		"  --describe    print the stage types in it, their options and ports\n"
 		"  --check       check the options in the wiring and say what the stage needs\n"
 		"  --wiring=FD   descriptor of the wiring\n"
@@ -23,8 +24,8 @@ static void usage(FILE *to, const char *program)
 		program, program, program);
 }
 
-static const struct sz_stage_ops *find_type(const struct sz_stage_ops *const *types, const char *name,
-					    enum sz_role role)
+static const struct sz_stage_ops *find_type(const struct sz_stage_ops *const *types,
+					    const char *name, enum sz_role role)
 {
 	for (; *types; types++)
 		if ((*types)->role == role && strcmp((*types)->name, name) == 0)
@@ -36,7 +37,8 @@ static const struct sz_stage_ops *find_type(const struct sz_stage_ops *const *ty
  * In a graph a plug-in or executable is named by its path; its first type of the role is meant. A program that holds
  * one type only needs no further name.
  */
-static const struct sz_stage_ops *wired_type(const struct sz_stage_ops *const *types, const struct sz_wiring *w)
+static const struct sz_stage_ops *wired_type(const struct sz_stage_ops *const *types,
+					     const struct sz_wiring *w)
 {
 	const char *name = sz_wire_text(w, w->type);
 
@@ -58,8 +60,8 @@ static int worker_main(const struct sz_stage_ops *ops, const struct sz_wiring *w
 
 	rc = sz_rt_attach(s, ops, w);
 	if (rc) {
-		fprintf(stderr, "streamz: %s/%s: cannot attach to the pipeline: %s\n", sz_wire_text(w, w->pipeline),
-			sz_wire_text(w, w->stage), strerror(-rc));
+		fprintf(stderr, "streamz: %s/%s: cannot attach to the pipeline: %s\n",
+			sz_wire_text(w, w->pipeline), sz_wire_text(w, w->stage), strerror(-rc));
 		return SZ_EXIT_SYSTEM;
 	}
 	rc = sz_values_parse(ops, w, &s->values, error, &option);
@@ -93,7 +95,9 @@ int sz_stage_main(int argc, char **argv, const struct sz_stage_ops *const *types
 	setproctitle_init(argc, argv, environ);
 	for (const struct sz_stage_ops *const *t = types; *t; t++) {
 		if ((*t)->api != SZ_STAGE_API) {
-			fprintf(stderr, "%s: type %s is built for stage API %u, this runtime speaks %u: build it again\n",
+			fprintf(stderr,
+				"%s: type %s is built for stage API %u, this runtime speaks %u: "
+				"build it again\n",
 				argv[0], (*t)->name, (*t)->api, SZ_STAGE_API);
 			return SZ_EXIT_USAGE;
 		}
@@ -113,13 +117,14 @@ int sz_stage_main(int argc, char **argv, const struct sz_stage_ops *const *types
 	}
 	rc = sz_wiring_attach(fd, &w);
 	if (rc) {
-		fprintf(stderr, "%s: descriptor %d is not a wiring of this version: %s\n", argv[0], fd, strerror(-rc));
+		fprintf(stderr, "%s: descriptor %d is not a wiring of this version: %s\n", argv[0],
+			fd, strerror(-rc));
 		return SZ_EXIT_USAGE;
 	}
 	ops = wired_type(types, w);
 	if (!ops) {
-		fprintf(stderr, "%s: no %s type \"%s\" in this program\n", argv[0], sz_role_name((enum sz_role)w->role),
-			sz_wire_text(w, w->type));
+		fprintf(stderr, "%s: no %s type \"%s\" in this program\n", argv[0],
+			sz_role_name((enum sz_role)w->role), sz_wire_text(w, w->type));
 		return SZ_EXIT_USAGE;
 	}
 	return check ? sz_check_main(ops, w) : worker_main(ops, w);

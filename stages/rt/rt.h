@@ -19,10 +19,10 @@
 #include "../uring/io.h"
 
 /* Guarantees of our own code, always checked. Never for what a peer can write. */
-#define SZ_ASSERT(cond)                                                                            \
-	do {                                                                                       \
-		if (sz_unlikely(!(cond)))                                                          \
-			sz_assert_failed(#cond, __FILE__, __LINE__);                               \
+#define SZ_ASSERT(cond)                                              \
+	do {                                                         \
+		if (sz_unlikely(!(cond)))                            \
+			sz_assert_failed(#cond, __FILE__, __LINE__); \
 	} while (0)
 void sz_assert_failed(const char *cond, const char *file, int line) __attribute__((noreturn));
 
@@ -31,7 +31,7 @@ struct sz_edge {
 	enum sz_overflow overflow;
 	struct sz_lane *lane;
 	uint64_t *counters; /* SZ_E_FIXED of them, in the image */
-	bool starved;	    /* lacked room when it was last measured */
+	bool starved;       /* lacked room when it was last measured */
 };
 
 struct sz_port_edges {
@@ -40,9 +40,9 @@ struct sz_port_edges {
 
 /* What a turn that made no progress waits for. */
 struct sz_waiting {
-	bool input;	   /* records on any input but the skipped ones */
-	bool io;	   /* a completion */
-	bool room;	   /* every blocking output needs room: watch those that lack it */
+	bool input;        /* records on any input but the skipped ones */
+	bool io;           /* a completion */
+	bool room;         /* every blocking output needs room: watch those that lack it */
 	uint64_t until_ns; /* CLOCK_REALTIME, 0: none */
 };
 
@@ -70,11 +70,12 @@ struct sz_stage {
 
 	uint64_t now_ns, turn_start_ns;
 	uint64_t emit_time_ns;
-	uint64_t room_bytes, room_records; /* known to be free on every blocking edge but the failed ones */
-	uint64_t fail_space;		   /* what one envelope takes */
+	/* known to be free on every blocking edge but the failed ones */
+	uint64_t room_bytes, room_records;
+	uint64_t fail_space; /* what one envelope takes */
 	uint32_t batch_limit;
 	bool draining, first_life, dirty, done;
-	bool tick_due;	  /* a tick is due or unfinished: no input before it */
+	bool tick_due;       /* a tick is due or unfinished: no input before it */
 	uint32_t current_in; /* input of the record being handled */
 	struct sz_waiting waiting;
 	char error_text[256];
@@ -91,10 +92,11 @@ struct sz_stage {
 /* setup.c */
 /* All options of a type, wired or by default; freed by the caller. Return: 0, -ENOMEM; -EINVAL, -ERANGE and @option,
  * @error set. */
-int sz_values_parse(const struct sz_stage_ops *ops, const struct sz_wiring *w, struct sz_value **out,
-		    char error[SZ_VALUE_ERROR_SIZE], const char **option);
+int sz_values_parse(const struct sz_stage_ops *ops, const struct sz_wiring *w,
+		    struct sz_value **out, char error[SZ_VALUE_ERROR_SIZE], const char **option);
 /* The value of a declared option; values are parallel to ops->options. */
-const struct sz_value *sz_value_of(const struct sz_stage_ops *ops, const struct sz_value *values, const char *name);
+const struct sz_value *sz_value_of(const struct sz_stage_ops *ops, const struct sz_value *values,
+				   const char *name);
 int sz_check_main(const struct sz_stage_ops *ops, const struct sz_wiring *w);
 int sz_describe_main(const struct sz_stage_ops *const *types);
 

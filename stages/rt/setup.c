@@ -27,8 +27,8 @@ static const struct sz_wire_option *wired_option(const struct sz_wiring *w, cons
 	return NULL;
 }
 
-int sz_values_parse(const struct sz_stage_ops *ops, const struct sz_wiring *w, struct sz_value **out,
-		    char error[SZ_VALUE_ERROR_SIZE], const char **option)
+int sz_values_parse(const struct sz_stage_ops *ops, const struct sz_wiring *w,
+		    struct sz_value **out, char error[SZ_VALUE_ERROR_SIZE], const char **option)
 {
 	struct sz_value *values;
 	size_t count = 0;
@@ -44,7 +44,8 @@ int sz_values_parse(const struct sz_stage_ops *ops, const struct sz_wiring *w, s
 		int rc = 0;
 
 		if (given)
-			rc = sz_value_parse(o, sz_wire_text(w, given->value), given->value_len, &values[i], error);
+			rc = sz_value_parse(o, sz_wire_text(w, given->value), given->value_len,
+					    &values[i], error);
 		else if (o->def)
 			rc = sz_value_parse(o, o->def, strlen(o->def), &values[i], error);
 		if (rc) {
@@ -58,7 +59,8 @@ int sz_values_parse(const struct sz_stage_ops *ops, const struct sz_wiring *w, s
 	return 0;
 }
 
-const struct sz_value *sz_value_of(const struct sz_stage_ops *ops, const struct sz_value *values, const char *name)
+const struct sz_value *sz_value_of(const struct sz_stage_ops *ops, const struct sz_value *values,
+				   const char *name)
 {
 	for (const struct sz_option *o = ops->options; o && o->name; o++)
 		if (strcmp(o->name, name) == 0)
@@ -197,7 +199,8 @@ static void print_needs(const struct sz_plan *p)
 	if (p->max_out)
 		printf("max_out\t%u\n", p->max_out);
 	for (uint32_t i = 0; i < ops->n_counters; i++)
-		printf("counter\t%s\t%s\t%s\n", ops->counters[i].name, ops->counters[i].unit, ops->counters[i].help);
+		printf("counter\t%s\t%s\t%s\n", ops->counters[i].name, ops->counters[i].unit,
+		       ops->counters[i].help);
 }
 
 int sz_check_main(const struct sz_stage_ops *ops, const struct sz_wiring *w)

@@ -30,7 +30,8 @@ static int lane_object(const struct rig *r, uint32_t index, const struct rig_edg
 	uint64_t cap = sz_lane_plan_bytes(limit, r->config.max_record);
 	int fd = object(SZ_LANE_DATA_AT + cap);
 
-	if (sz_lane_format(fd, index, cap, limit, e && e->limit_records ? e->limit_records : UINT64_MAX,
+	if (sz_lane_format(fd, index, cap, limit,
+			   e && e->limit_records ? e->limit_records : UINT64_MAX,
 			   r->config.max_record, 0))
 		abort();
 	return fd;
@@ -44,9 +45,11 @@ static void wire_options(struct sz_wire_builder *b, const char *const *options)
 	for (; options && options[n]; n++) {
 		const char *eq = strchr(options[n], '=');
 
-		wires[n] = (struct sz_wire_option){ .key = sz_wire_string(b, options[n], (size_t)(eq - options[n])),
-						    .value = sz_wire_string(b, eq + 1, strlen(eq + 1)),
-						    .value_len = (uint32_t)strlen(eq + 1) };
+		wires[n] =
+			(struct sz_wire_option){ .key = sz_wire_string(b, options[n],
+								       (size_t)(eq - options[n])),
+						 .value = sz_wire_string(b, eq + 1, strlen(eq + 1)),
+						 .value_len = (uint32_t)strlen(eq + 1) };
 	}
 	at = sz_wire_put(b, wires, n * sizeof(wires[0]));
 	sz_wire_head(b)->options_at = at;
@@ -64,11 +67,15 @@ static void wire(struct rig *r)
 	int fd;
 
 	for (uint32_t i = 0; i < r->config.inputs; i++)
-		in[i] = (struct sz_wire_lane){ .fd = dup(r->in_fd[i]), .lane_index = i, .peer = peer };
+		in[i] = (struct sz_wire_lane){ .fd = dup(r->in_fd[i]),
+					       .lane_index = i,
+					       .peer = peer };
 	for (uint32_t i = 0; i < r->n_edges; i++) {
 		const char *port = r->config.edges[i].port;
 
-		out[i] = (struct sz_wire_lane){ .fd = dup(r->out_fd[i]), .lane_index = 100 + i, .edge = i, .peer = peer };
+		out[i] = (struct sz_wire_lane){
+			.fd = dup(r->out_fd[i]), .lane_index = 100 + i, .edge = i, .peer = peer
+		};
 		edges[i] = (struct sz_wire_edge){ .port = sz_wire_string(b, port, strlen(port)),
 						  .overflow = (uint32_t)r->config.edges[i].overflow,
 						  .first_out = i,
@@ -142,12 +149,14 @@ int rig_open(struct rig *r, const struct rig_config *config)
 	plan.n_out = r->n_edges;
 	plan.n_counters = sz_counter_count(r->n_edges, config->ops->n_counters);
 	plan.state_bytes = config->ops->state_bytes;
-	plan.journal_bytes = config->journal_bytes ? config->journal_bytes : 64ull * config->ops->journal_per_call;
+	plan.journal_bytes = config->journal_bytes ? config->journal_bytes
+						   : 64ull * config->ops->journal_per_call;
 	plan.arena_bytes = config->arena_bytes;
 	r->page_fd = object(sz_page_plan_bytes(&plan));
 	if (sz_page_format(r->page_fd, &plan))
 		abort();
-	n_stats = sz_stats_describe(desc, r->n_edges, config->ops->counters, config->ops->n_counters);
+	n_stats =
+		sz_stats_describe(desc, r->n_edges, config->ops->counters, config->ops->n_counters);
 	r->stats_fd = object(sz_stats_plan_bytes(n_stats));
 	if (sz_stats_format(r->stats_fd, 0, plan.n_counters, desc, n_stats))
 		abort();
