@@ -233,6 +233,7 @@ static void add_quarantine(struct plan *p, const struct catalog *catalog)
 	for (unsigned n = 2; name_is_taken(p, name); n++)
 		snprintf(name, sizeof(name), "quarantine-%u", n);
 	*s = default_policy;
+	s->shutdown_ns = 0; /* the time that the graph gives its own stages */
 	s->type = catalog_resolve((void *)(uintptr_t)catalog, QUARANTINE_TYPE, SZ_SINK, &error);
 	if (!s->type || s->type->role != SZ_SINK) {
 		graph_report(
