@@ -17,6 +17,7 @@
 #define FIELDS_MAX 4
 #define OWN_MAX    256
 #define RING_MAX   4096
+#define ROOM_MAX   (1u << 20)
 #define ARENA_MAX  ((uint64_t)UINT32_MAX)
 
 static struct graph_loc place(const struct plan_stage *s, const char *option)
@@ -49,8 +50,14 @@ static bool read_number(const char *text, uint64_t max, uint64_t *n)
 
 static bool read_need(struct plan_stage *s, char *const *field)
 {
-	uint64_t ring;
+	uint64_t ring, room;
 
+	if (strcmp(field[1], "room") == 0) {
+		if (!read_number(field[2], ROOM_MAX, &room))
+			return false;
+		s->room = (uint32_t)room;
+		return true;
+	}
 	if (strcmp(field[1], "state") == 0)
 		return read_number(field[2], SZ_STATE_MAX, &s->state_bytes);
 	if (strcmp(field[1], "journal") == 0)

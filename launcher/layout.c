@@ -3,16 +3,29 @@
  * layout.c - workers, lanes, and the bytes of every object
  */
 #include <inttypes.h>
+#include <string.h>
 #include "plan.h"
 
 /* Edges to the quarantine are rarely used: the least lane is enough. */
 #define QUARANTINE_WANT_BYTES 1
+/* What a lane gets when nothing is asked for, see sz_lane_plan_bytes(). */
+#define DEFAULT_WANT_BYTES (1u << 20)
+
+/* Records that the lane has to hold at once: two, or what one call of its producer may emit. */
+static uint64_t least_records(const struct plan *p, const struct plan_edge *e)
+{
+	uint32_t room = p->stages[e->from].room;
+
+	return e->overflow == SZ_OVERFLOW_BLOCK && strcmp(e->port, "failed") != 0 && room > 2 ? room
+											      : 2;
+}
 
 static void plan_buffer(struct plan *p, struct plan_edge *e)
 {
 	const struct graph_opt *o = e->origin ? graph_opt_find(&e->origin->opts, "buffer") : NULL;
 	uint64_t want = e->origin ? 0 : QUARANTINE_WANT_BYTES;
-	uint64_t least = 2 * sz_record_space(e->max_record);
+	uint64_t records = least_records(p, e);
+	uint64_t least = records * sz_record_space(e->max_record);
 	char size[32];
 
 	e->limit_records = UINT64_MAX;
@@ -22,16 +35,24 @@ static void plan_buffer(struct plan *p, struct plan_edge *e)
 			e->limit_records = (uint64_t)o->value.records / e->n_lanes;
 		if (e->limit_records == 0)
 			e->limit_records = 1;
+		if (records > 2 && e->limit_records < records)
+			graph_report(p->graph, GRAPH_ERROR, o->loc,
+				     "\"%s\" may emit %" PRIu64
+				     " records at once: expected room for as many, %" PRIu64
+				     " or more",
+				     p->stages[e->from].name, records, records * e->n_lanes);
 		e->limit_bytes = want & ~7ull;
 		if (want && e->limit_bytes < least)
 			graph_report(
 				p->graph, GRAPH_ERROR, o->loc,
 				"records larger than half a lane: this edge carries records of "
-				"up to %u bytes: expected room for two of them, %s or more, or a "
-				"smaller max_record=",
-				e->max_record,
+				"up to %u bytes: expected room for %" PRIu64
+				" of them, %s or more, or a smaller max_record=",
+				e->max_record, records,
 				sz_format_size(least * e->n_lanes, size, sizeof(size)));
 	}
+	if (records > 2 && want < least)
+		want = least > DEFAULT_WANT_BYTES ? least : 0;
 	e->cap_bytes = sz_lane_plan_bytes(want, e->max_record);
 	if (e->cap_bytes == 0)
 		graph_report(p->graph, GRAPH_ERROR,

@@ -58,6 +58,7 @@ struct plan_stage {
 	uint32_t max_in, max_out;
 	uint64_t state_bytes, journal_bytes, arena_bytes, size;
 	uint32_t ring_entries;
+	uint32_t room; /* records that one call may emit, 0: one */
 	struct sz_stat_desc *own;
 	uint32_t n_own;
 	struct plan_claim *claims;

@@ -196,6 +196,8 @@ static void print_needs(const struct sz_plan *p)
 	printf("need\tarena\t%llu\n", (unsigned long long)p->arena_bytes);
 	if (ops->ring_entries)
 		printf("need\tring\t%u\n", ops->ring_entries);
+	if (ops->emits != SZ_EMITS_INPUT && ops->emits != SZ_EMITS_IF_ROOM)
+		printf("need\troom\t%u\n", ops->emits);
 	if (p->max_out)
 		printf("max_out\t%u\n", p->max_out);
 	for (uint32_t i = 0; i < ops->n_counters; i++)

@@ -41,6 +41,8 @@ extern "C" {
  *	the pipeline is resumed. The stage's plan() checks the options and says
  *	what the stage needs, on stdout, a line each, fields separated by tabs, values in decimal:
  *	   need  state|journal|arena|ring  NUMBER	bytes; for ring: entries, at least one request is used
+ *	   need  room  NUMBER				records that one call may emit; every blocking edge has to hold
+ *							as many (not said: one)
  *	   max_out  BYTES				longest record it may emit
  *	   counter  NAME  UNIT  HELP			a counter of its own, in slot order
  *	   claim  read|write  NAME			an exclusive thing: two writers, or a writer and a reader, of
