@@ -20,7 +20,7 @@ struct entry {
 
 struct catalog {
 	char *host;
-	struct entry *entries; /* the built-ins first */
+	struct entry *entries; /* what was opened first: the built-ins */
 };
 
 static bool is_plugin(const char *path)
@@ -112,15 +112,17 @@ static struct entry *add_entry(struct catalog *c, const char *path)
 	return e;
 }
 
-struct catalog *catalog_open(char error[PROGRAM_ERROR_SIZE])
+struct catalog *catalog_open(const char *path, char error[PROGRAM_ERROR_SIZE])
 {
 	struct catalog *c = calloc(1, sizeof(*c));
+	bool needs_host = !path || is_plugin(path);
 
 	snprintf(error, PROGRAM_ERROR_SIZE, "%s", strerror(ENOMEM));
 	if (!c)
 		return NULL;
-	c->host = program_find_host(error);
-	if (c->host && add_entry(c, NULL)) {
+	if (needs_host)
+		c->host = program_find_host(error);
+	if ((c->host || !needs_host) && add_entry(c, path)) {
 		if (!c->entries->error[0])
 			return c;
 		memcpy(error, c->entries->error, PROGRAM_ERROR_SIZE);

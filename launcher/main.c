@@ -298,7 +298,7 @@ int main(int argc, char **argv)
 	parse_arguments(&a, argc, argv);
 	log_set_level(a.quiet ? LOG_QUIET : a.verbose ? LOG_VERBOSE : LOG_NORMAL);
 	signal(SIGPIPE, SIG_IGN);
-	catalog = catalog_open(error);
+	catalog = catalog_open(NULL, error);
 	if (!catalog)
 		log_error("%s", error);
 	rc = catalog ? launch(&a, catalog) : EXIT_SYSTEM;

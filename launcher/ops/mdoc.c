@@ -130,7 +130,7 @@ static void type(const struct sz_type *t)
 	puts(".El");
 }
 
-void types_man(struct sz_type *const *types, size_t count)
+void types_man(const struct sz_type *const *types, size_t count)
 {
 	static const char *const sections[] = {
 		[SZ_SOURCE] = "SOURCES",

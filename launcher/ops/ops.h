@@ -98,7 +98,7 @@ char *human_bytes(uint64_t bytes, char *buf, size_t size);
 char *human_time(uint64_t time_ns, char *buf, size_t size);
 
 /* types --man: the sections of streamz-stages(7). */
-void types_man(struct sz_type *const *types, size_t count);
+void types_man(const struct sz_type *const *types, size_t count);
 /* The word a user reads for an option's type, and the range as he would write it ("" without one). */
 const char *option_type_word(const struct sz_option *o);
 char *option_range(const struct sz_option *o, char *buf, size_t size);

@@ -1,22 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* types.c - streamz types: the stage types and their options, as the stage program describes them */
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <limits.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
+#include "../catalog.h"
 #include "ops.h"
 
-extern char **environ;
-
+/* What is shown, of a catalogue that outlives it. */
 struct types {
-	struct sz_type **type;
+	const struct sz_type **type;
 	size_t count;
 };
 
@@ -25,146 +20,31 @@ static const char *text(const char *s)
 	return s ? s : "";
 }
 
-/* The stage program */
-
-#define HOST_MAX (PATH_MAX + 64)
-
-/* $STREAMZ_STAGE; beside ourselves, as built; ../libexec/streamz, as installed. */
-static void host_program(char path[HOST_MAX])
-{
-	static const char *const places[] = { "streamz-stage", "../libexec/streamz/streamz-stage" };
-	const char *env = getenv("STREAMZ_STAGE");
-	char self[PATH_MAX], *slash;
-	ssize_t n;
-
-	if (env && *env) {
-		snprintf(path, HOST_MAX, "%s", env);
-		return;
-	}
-	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	self[n > 0 ? n : 0] = 0;
-	slash = strrchr(self, '/');
-	if (slash)
-		slash[1] = 0;
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		snprintf(path, HOST_MAX, "%s%s", self, places[i]);
-		if (access(path, X_OK) == 0)
-			return;
-	}
-	snprintf(path, HOST_MAX, "%s%s", self, places[0]);
-}
-
-/* Start PROGRAM [--plugin=FILE] --describe. Return: the reading end of its output, -errno. */
-static int start(const char *program, const char *plugin, pid_t *pid)
-{
-	char describe[] = "--describe", option[HOST_MAX], path[HOST_MAX];
-	char *argv[] = { path, option, describe, NULL };
-	posix_spawn_file_actions_t actions;
-	int ends[2], rc;
-
-	snprintf(path, sizeof(path), "%s", program);
-	snprintf(option, sizeof(option), "--plugin=%s", plugin ? plugin : "");
-	if (!plugin) {
-		argv[1] = describe;
-		argv[2] = NULL;
-	}
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return -errno;
-	rc = posix_spawn_file_actions_init(&actions);
-	if (!rc) {
-		rc = posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-		if (!rc)
-			rc = posix_spawn(pid, path, &actions, NULL, argv, environ);
-		posix_spawn_file_actions_destroy(&actions);
-	}
-	close(ends[1]);
-	if (rc) {
-		close(ends[0]);
-		return -rc;
-	}
-	return ends[0];
-}
-
-static int add(struct types *t, struct sz_type *type)
-{
-	struct sz_type **grown = realloc(t->type, (t->count + 1) * sizeof(*grown));
-
-	if (!grown)
-		return -ENOMEM;
-	t->type = grown;
-	t->type[t->count++] = type;
-	return 0;
-}
-
-static int read_all(int fd, struct types *t)
-{
-	FILE *from = fdopen(fd, "r");
-	struct sz_type *type;
-	int rc;
-
-	if (!from) {
-		close(fd);
-		return -ENOMEM;
-	}
-	while ((rc = sz_type_read(from, &type)) == 1) {
-		rc = add(t, type);
-		if (rc) {
-			sz_type_free(type);
-			break;
-		}
-	}
-	fclose(from);
-	return rc;
-}
-
 static int by_role_and_name(const void *a, const void *b)
 {
-	const struct sz_type *x = *(struct sz_type *const *)a, *y = *(struct sz_type *const *)b;
+	const struct sz_type *x = *(const struct sz_type *const *)a;
+	const struct sz_type *y = *(const struct sz_type *const *)b;
 
 	if (x->role != y->role)
 		return x->role < y->role ? -1 : 1;
 	return strcmp(x->name, y->name);
 }
 
-static int describe(const char *program, const char *plugin, struct types *t)
+static int list(struct catalog *c, struct types *t)
 {
-	int status = 0, fd, rc;
-	pid_t pid;
+	size_t count = 0;
 
-	fd = start(program, plugin, &pid);
-	if (fd < 0) {
-		say("cannot run %s: %s", program, strerror(-fd));
+	while (catalog_list(c, count))
+		count++;
+	t->type = calloc(count, sizeof(*t->type));
+	if (!t->type) {
+		say("%s", strerror(ENOMEM));
 		return EXIT_SYSTEM;
 	}
-	rc = read_all(fd, t);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-		say("%s --describe failed", program);
-		return EXIT_SYSTEM;
-	}
-	if (rc) {
-		say("%s --describe: %s", program,
-		    rc == -EBADMSG ? "what it prints is no description of types" : strerror(-rc));
-		return EXIT_SYSTEM;
-	}
-	if (t->count)
-		qsort(t->type, t->count, sizeof(*t->type), by_role_and_name);
+	for (t->count = 0; t->count < count; t->count++)
+		t->type[t->count] = catalog_list(c, t->count);
+	qsort(t->type, t->count, sizeof(*t->type), by_role_and_name);
 	return EXIT_OK;
-}
-
-/* What a type is called on the command line decides who describes it: NAME the host, FILE.so the host, PATH itself. */
-static int load(const char *name, struct types *t)
-{
-	char host[HOST_MAX];
-	size_t n = name ? strlen(name) : 0;
-
-	host_program(host);
-	if (!name || !strchr(name, '/'))
-		return describe(host, NULL, t);
-	if (n > 3 && strcmp(name + n - 3, ".so") == 0)
-		return describe(host, name, t);
-	return describe(name, NULL, t);
 }
 
 /* Words */
@@ -340,17 +220,9 @@ static size_t select_name(struct types *t, const char *name)
 {
 	size_t kept = 0;
 
-	for (size_t i = 0; i < t->count; i++) {
-		if (strcmp(t->type[i]->name, name) == 0) {
-			struct sz_type *hit = t->type[i];
-
-			t->type[i] = t->type[kept];
-			t->type[kept++] = hit;
-		}
-	}
-	for (size_t i = kept; i < t->count; i++)
-		sz_type_free(t->type[i]);
-	t->count = kept;
+	for (size_t i = 0; i < t->count; i++)
+		if (strcmp(t->type[i]->name, name) == 0)
+			t->type[kept++] = t->type[i];
 	return kept;
 }
 
@@ -370,22 +242,14 @@ static int no_such_type(const struct types *t, const char *name)
 	return EXIT_USAGE;
 }
 
-static bool has_name(const struct types *t, const char *name)
-{
-	for (size_t i = 0; i < t->count; i++)
-		if (strcmp(t->type[i]->name, name) == 0)
-			return true;
-	return false;
-}
-
 static int show(struct types *t, const char *name, bool json, bool man)
 {
-	bool path = name && strchr(name, '/');
+	if (name && !strchr(name, '/')) {
+		size_t kept = select_name(t, name);
 
-	if (name && !path) {
-		if (!has_name(t, name))
+		if (!kept)
 			return no_such_type(t, name);
-		select_name(t, name);
+		t->count = kept;
 	}
 	if (json)
 		return print_json(t);
@@ -408,8 +272,11 @@ static int run(int argc, char **argv)
 		{ "man", no_argument, NULL, 'm' },
 		{ NULL, 0, NULL, 0 },
 	};
+	char error[PROGRAM_ERROR_SIZE];
 	struct types t = { NULL, 0 };
 	bool json = false, man = false;
+	struct catalog *catalog;
+	const char *name;
 	int c, rc;
 
 	while ((c = getopt_long(argc, argv, "j", options, NULL)) != -1) {
@@ -421,12 +288,17 @@ static int run(int argc, char **argv)
 	}
 	if (argc - optind > 1 || (json && man))
 		return usage(&verb_types);
-	rc = load(argv[optind], &t);
+	name = argv[optind];
+	catalog = catalog_open(name && strchr(name, '/') ? name : NULL, error);
+	if (!catalog) {
+		say("%s", error);
+		return EXIT_SYSTEM;
+	}
+	rc = list(catalog, &t);
 	if (!rc)
-		rc = show(&t, argv[optind], json, man);
-	for (size_t i = 0; i < t.count; i++)
-		sz_type_free(t.type[i]);
+		rc = show(&t, name, json, man);
 	free(t.type);
+	catalog_free(catalog);
 	return rc;
 }
 

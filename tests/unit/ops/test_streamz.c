@@ -125,9 +125,11 @@ static const struct {
 	{ "types --man", 0, "\n\\&.Sh \\efB.\n", NULL },
 	{ "types --man", 0, "\n\\&'in a.\n", NULL },
 	{ "types --man", 0, ".Sh SINKS\n.Ss \"file\"\n", NULL },
-	{ "types ./no/such/program", 111, NULL, "cannot run ./no/such/program" },
-	{ "types /bin/false", 111, NULL, "/bin/false --describe failed" },
-	{ "types /bin/echo", 111, NULL, "no description of types" },
+	{ "types ./no/such/program", 111, NULL, "./no/such/program: No such file" },
+	{ "types /bin/false", 111, NULL, "/bin/false --describe exited with status 1" },
+	{ "types /bin/echo", 111, NULL, "/bin/echo --describe: type 1: malformed description" },
+	{ "types /bin/true", 111, NULL, "/bin/true --describe names no types" },
+	{ "types ./no/such/plugin.so", 111, NULL, "expected a shared object" },
 };
 
 static void test_arguments(void **state)
