@@ -18,6 +18,7 @@
 #include <setjmp.h>
 #include <stdbool.h>
 #include "graph.h"
+#include "nearest.h"
 
 struct arena_chunk;
 
@@ -229,20 +230,6 @@ __attribute__((format(printf, 3, 4))) void note_at(struct impl *impl, struct gra
 						   const char *format, ...);
 void hide(struct impl *impl, struct graph_loc loc);
 struct graph_loc loc_of(const struct graph_file *file, uint32_t from, uint32_t to);
-
-/* nearest.c */
-struct nearest {
-	const char *word;
-	size_t len, best;
-	char found[64];
-};
-void nearest_init(struct nearest *n, const char *word);
-void nearest_try(struct nearest *n, const char *candidate);
-/* ": did you mean "X"?", or "" */
-const char *nearest_hint(const struct nearest *n, char *buf, size_t size);
-#define HINT_SIZE 96
-/* "a, b and c" of a growing list, cut at a readable length */
-void list_add(char *buf, size_t size, const char *name);
 
 /* lex.c */
 void lex_init(struct lexer *lx, struct impl *impl, const struct graph_file *file);

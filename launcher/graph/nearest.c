@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * nearest.c - the valid name that a wrong one was probably meant to be
- */
+#include "nearest.h"
 #include <bsd/string.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include "impl.h"
 
 static char lower(char c)
 {

@@ -9,6 +9,7 @@
 
 #include <streamz/object.h>
 
+#include "../graph/nearest.h"
 #include "ops.h"
 
 void say(const char *format, ...)
@@ -82,54 +83,6 @@ int pipelines(struct names *list)
 	return 0;
 }
 
-#define WORD_MAX 40
-
-/* Edit distance; a step costs one, words are short. */
-static size_t distance(const char *a, const char *b)
-{
-	size_t row[WORD_MAX + 1], n = strlen(b);
-
-	for (size_t j = 0; j <= n; j++)
-		row[j] = j;
-	for (size_t i = 1; a[i - 1]; i++) {
-		size_t diagonal = row[0];
-
-		row[0] = i;
-		for (size_t j = 1; j <= n; j++) {
-			size_t best = diagonal + (a[i - 1] != b[j - 1]);
-
-			diagonal = row[j];
-			if (row[j] + 1 < best)
-				best = row[j] + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			row[j] = best;
-		}
-	}
-	return row[n];
-}
-
-const char *nearest(const char *word, const char *const *words, size_t count)
-{
-	size_t len = strlen(word), best = len < 3 ? 2 : len / 3 + 2;
-	const char *near = NULL;
-
-	if (len == 0 || len > WORD_MAX)
-		return NULL;
-	for (size_t i = 0; i < count; i++) {
-		size_t d, n = strlen(words[i]);
-
-		if (n > WORD_MAX)
-			continue;
-		d = distance(word, words[i]);
-		if (d < best && d < n) {
-			best = d;
-			near = words[i];
-		}
-	}
-	return near;
-}
-
 /* Pipelines */
 
 static void list_them(const struct names *list)
@@ -142,20 +95,20 @@ static void list_them(const struct names *list)
 
 int no_such_pipeline(const char *name)
 {
+	char hint[HINT_SIZE];
+	struct nearest near;
 	struct names list;
-	const char *near;
 
 	if (pipelines(&list) || list.count == 0) {
 		say("no pipeline \"%s\": there is none", name);
 		return EXIT_USAGE;
 	}
-	near = nearest(name, (const char *const *)list.name, list.count);
-	if (near) {
-		say("no pipeline \"%s\": did you mean \"%s\"?", name, near);
-	} else {
-		say("no pipeline \"%s\"", name);
+	nearest_init(&near, name);
+	for (size_t i = 0; i < list.count; i++)
+		nearest_try(&near, list.name[i]);
+	say("no pipeline \"%s\"%s", name, nearest_hint(&near, hint, sizeof(hint)));
+	if (!near.found[0])
 		list_them(&list);
-	}
 	names_free(&list);
 	return EXIT_USAGE;
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "../graph/nearest.h"
 #include "ops.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -31,15 +32,14 @@ static const struct verb *find(const char *name)
 
 static int no_such_verb(const char *name)
 {
-	const char *words[COUNT(verbs)], *near;
+	char hint[HINT_SIZE];
+	struct nearest near;
 
+	nearest_init(&near, name);
 	for (size_t i = 0; i < COUNT(verbs); i++)
-		words[i] = verbs[i]->name;
-	near = nearest(name, words, COUNT(verbs));
-	if (near)
-		say("no verb \"%s\": did you mean \"%s\"?", name, near);
-	else
-		say("no verb \"%s\": see streamz --help", name);
+		nearest_try(&near, verbs[i]->name);
+	nearest_hint(&near, hint, sizeof(hint));
+	say("no verb \"%s\"%s", name, hint[0] ? hint : ": see streamz --help");
 	return EXIT_USAGE;
 }
 

@@ -65,9 +65,6 @@ int pipelines(struct names *list);
 int names_add(struct names *list, const char *name);
 void names_free(struct names *list);
 
-/* The word nearest to a mistyped one, or NULL if none is near. */
-const char *nearest(const char *word, const char *const *words, size_t count);
-
 /* State of a worker as far as it can be known: "dead" if it should run and no process holds its page. */
 const char *worker_state(const struct sz_view *view, uint32_t worker);
 /* Its process, 0 if it has none. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../catalog.h"
+#include "../graph/nearest.h"
 #include "ops.h"
 
 /* What is shown, of a catalogue that outlives it. */
@@ -228,17 +229,14 @@ static size_t select_name(struct types *t, const char *name)
 
 static int no_such_type(const struct types *t, const char *name)
 {
-	const char **words = calloc(t->count ? t->count : 1, sizeof(*words)), *near = NULL;
+	char hint[HINT_SIZE];
+	struct nearest near;
 
-	for (size_t i = 0; words && i < t->count; i++)
-		words[i] = t->type[i]->name;
-	if (words)
-		near = nearest(name, words, t->count);
-	if (near)
-		say("no type \"%s\": did you mean \"%s\"?", name, near);
-	else
-		say("no type \"%s\": streamz types lists them", name);
-	free(words);
+	nearest_init(&near, name);
+	for (size_t i = 0; i < t->count; i++)
+		nearest_try(&near, t->type[i]->name);
+	nearest_hint(&near, hint, sizeof(hint));
+	say("no type \"%s\"%s", name, hint[0] ? hint : ": streamz types lists them");
 	return EXIT_USAGE;
 }
 
