@@ -7,9 +7,9 @@
 
 #include <inttypes.h>
 #include <stdint.h>
-#include <time.h>
+#include <streamz/clock.h>
 
-#define NS_PER_S  UINT64_C(1000000000)
+#define NS_PER_S  SZ_NS_PER_S
 #define NS_PER_MS UINT64_C(1000000)
 
 /* Exit statuses of streamz-launch. */
@@ -21,13 +21,5 @@ enum {
 	EXIT_WRONG = 100,        /* graph or usage */
 	EXIT_SYSTEM = 111,       /* the system refused something */
 };
-
-static inline uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
-}
 
 #endif

@@ -202,7 +202,7 @@ static void fill_ctl(struct pipeline *p)
 	c->abi = SZ_ABI;
 	c->uid = p->uid;
 	c->shape = plan->shape;
-	c->start_ns = clock_ns(CLOCK_REALTIME);
+	c->start_ns = sz_clock_ns(CLOCK_REALTIME);
 	c->state = SZ_P_CREATING;
 	c->launcher_pid = getpid();
 	c->runs = 1;

@@ -110,14 +110,14 @@ static _Noreturn void ask_child(const struct program *program, const char *verb,
 /* Read to the end. Return: 0, -ETIMEDOUT, -E2BIG, -ENOMEM, -errno. */
 static int collect(int fd, char **answer, size_t *answer_len)
 {
-	uint64_t end_ns = clock_ns(CLOCK_MONOTONIC) + ASK_SECONDS * NS_PER_S;
+	uint64_t end_ns = sz_clock_ns(CLOCK_MONOTONIC) + ASK_SECONDS * NS_PER_S;
 	size_t used = 0, size = 4096;
 	char *text = malloc(size);
 	int rc = text ? 0 : -ENOMEM;
 
 	while (!rc) {
 		struct pollfd p = { .fd = fd, .events = POLLIN };
-		uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+		uint64_t now_ns = sz_clock_ns(CLOCK_MONOTONIC);
 		ssize_t n;
 
 		if (now_ns >= end_ns || poll(&p, 1, (int)((end_ns - now_ns) / NS_PER_MS)) == 0) {

@@ -22,7 +22,7 @@ void report_open(struct report *r, const struct pipeline *p)
 
 	memset(r, 0, sizeof(*r));
 	r->p = p;
-	r->start_ns = r->last_ns = clock_ns(CLOCK_MONOTONIC);
+	r->start_ns = r->last_ns = sz_clock_ns(CLOCK_MONOTONIC);
 	r->base_in = calloc(n + 1, sizeof(*r->base_in));
 	r->base_out = calloc(n + 1, sizeof(*r->base_out));
 	if (!r->base_in || !r->base_out || sz_view_open(p->plan->name, p->uid, &r->view)) {
@@ -95,7 +95,7 @@ static char *human_duration(double seconds, char *buf, size_t size)
 
 static double elapsed(const struct report *r)
 {
-	double s = (double)(clock_ns(CLOCK_MONOTONIC) - r->start_ns) / (double)NS_PER_S;
+	double s = (double)(sz_clock_ns(CLOCK_MONOTONIC) - r->start_ns) / (double)NS_PER_S;
 
 	return s > 1e-6 ? s : 1e-6;
 }
@@ -133,7 +133,7 @@ static struct progress look(const struct report *r)
 uint64_t report_progress(struct report *r)
 {
 	char line[256], bytes[32], left[32];
-	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+	uint64_t now = sz_clock_ns(CLOCK_MONOTONIC);
 	struct progress p;
 	int n;
 

@@ -121,7 +121,7 @@ static int wait_for_old_worker(const struct pipeline *p, const struct worker *w,
 			log_verbose("waiting for \"%s\" of the dead run (process %d) to end",
 				    worker_name(w), pid);
 		said = true;
-		if (clock_ns(CLOCK_MONOTONIC) > end_ns) {
+		if (sz_clock_ns(CLOCK_MONOTONIC) > end_ns) {
 			log_error("\"%s\" of the dead run (process %d) is still there: end it "
 				  "(kill -9 %d), then start again",
 				  worker_name(w), pid, pid);
@@ -193,7 +193,7 @@ static int refuse_shape(const struct pipeline *p)
 
 int pipeline_resume(struct pipeline *p)
 {
-	uint64_t end_ns = clock_ns(CLOCK_MONOTONIC) + OLD_WORKER_WAIT_NS, held = 0;
+	uint64_t end_ns = sz_clock_ns(CLOCK_MONOTONIC) + OLD_WORKER_WAIT_NS, held = 0;
 	const struct plan *plan = p->plan;
 	int rc = 0;
 

@@ -120,7 +120,7 @@ static int cancel_all(struct io_uring *ring, const struct sz_page_live *live)
 int ring_drain(const struct worker *w, struct sz_page_live *live, uint32_t cq_head)
 {
 	struct io_uring_params params = w->ring_params;
-	uint64_t end = clock_ns(CLOCK_MONOTONIC) + DRAIN_NS;
+	uint64_t end = sz_clock_ns(CLOCK_MONOTONIC) + DRAIN_NS;
 	struct io_uring ring;
 	int rc = io_uring_queue_mmap(w->ring_fd, &params, &ring);
 
@@ -146,7 +146,7 @@ int ring_drain(const struct worker *w, struct sz_page_live *live, uint32_t cq_he
 		completed = io_uring_smp_load_acquire(ring.cq.ktail);
 		if (rc || completed == submitted)
 			break;
-		if (clock_ns(CLOCK_MONOTONIC) > end)
+		if (sz_clock_ns(CLOCK_MONOTONIC) > end)
 			rc = -ETIMEDOUT;
 		else
 			nanosleep(&pause, NULL);

@@ -60,12 +60,12 @@ static void start(struct supervisor *s, struct worker *w)
 {
 	w->start_epoch = sz_load_acquire(&w->page.live->epoch); /* pairs: sz_ledger_commit() */
 	w->start_records = worker_records(w);
-	w->start_ns = clock_ns(CLOCK_MONOTONIC);
+	w->start_ns = sz_clock_ns(CLOCK_MONOTONIC);
 	w->poisoned = false;
 	if (worker_spawn(s->p, w)) {
 		set_state(w, SZ_W_BACKOFF, "could not be started");
 		w->fruitless += w->fruitless < RETRIES_SLOW;
-		w->due_ns = clock_ns(CLOCK_MONOTONIC) + w->fruitless * RETRY_NS;
+		w->due_ns = sz_clock_ns(CLOCK_MONOTONIC) + w->fruitless * RETRY_NS;
 		return;
 	}
 	sz_store_relaxed(&w->shown->pid, w->pid);
@@ -78,7 +78,7 @@ static void running(struct supervisor *s, struct worker *w)
 	set_state(w, SZ_W_RUNNING, "first commit");
 	for (uint32_t i = 0; i < s->p->plan->n_lanes; i++)
 		if (s->p->lanes[i].poison_count)
-			s->poison_ns = clock_ns(CLOCK_MONOTONIC) + POISON_GRACE_NS;
+			s->poison_ns = sz_clock_ns(CLOCK_MONOTONIC) + POISON_GRACE_NS;
 }
 
 static void attend(struct supervisor *s, struct worker *w)
@@ -143,7 +143,7 @@ void worker_epitaph(struct worker *w, char *buf, size_t size)
 /* One line a death, and in a storm of them only some. */
 static void notice(struct supervisor *s, const struct worker *w, const char *text, const char *then)
 {
-	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+	uint64_t now = sz_clock_ns(CLOCK_MONOTONIC);
 
 	if (now - s->said_ns > NS_PER_S) {
 		if (s->unsaid)
@@ -171,7 +171,7 @@ static void reap(struct supervisor *s, struct worker *w)
 		return;
 	unwatch(s, &w->pidfd);
 	w->shown->death_status = w->status;
-	w->shown->death_time_ns = clock_ns(CLOCK_REALTIME);
+	w->shown->death_time_ns = sz_clock_ns(CLOCK_REALTIME);
 	sz_store_relaxed(&w->shown->pid, 0);
 	set_state(w, SZ_W_RECOVERING, "reaped");
 	w->step = RECOVERY_GROUP;
@@ -192,7 +192,7 @@ static bool group_is_gone(const struct worker *w)
 /* Wait for the group, then start the recovery process. */
 static void recover(struct supervisor *s, struct worker *w)
 {
-	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+	uint64_t now = sz_clock_ns(CLOCK_MONOTONIC);
 
 	if (w->step == RECOVERY_GROUP && !group_is_gone(w)) {
 		w->due_ns = now + GROUP_POLL_NS;
@@ -229,7 +229,7 @@ static void judge(struct supervisor *s, struct worker *w)
 		.progress = worker_records(w) != w->start_records,
 		.by_us = w->poisoned,
 		.stopping = s->phase == SZ_P_STOPPING,
-		.now_ns = clock_ns(CLOCK_MONOTONIC),
+		.now_ns = sz_clock_ns(CLOCK_MONOTONIC),
 	};
 	char reason[POLICY_REASON_SIZE], then[80] = "restarted";
 	bool orderly = WIFEXITED(w->status) &&
@@ -281,7 +281,7 @@ static void helper_ended(struct supervisor *s, struct worker *w)
 	if (!(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL))
 		w->recovery_tries++;
 	if (w->recovery_tries < RECOVERY_TRIES) {
-		w->due_ns = clock_ns(CLOCK_MONOTONIC) + GROUP_POLL_NS;
+		w->due_ns = sz_clock_ns(CLOCK_MONOTONIC) + GROUP_POLL_NS;
 		return;
 	}
 	program_status_text(status, text, sizeof(text));
@@ -309,7 +309,7 @@ static struct worker *writer_of_nonsense(struct supervisor *s, uint32_t lane)
  */
 void lanes_check(struct supervisor *s)
 {
-	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+	uint64_t now = sz_clock_ns(CLOCK_MONOTONIC);
 
 	for (uint32_t i = 0; i < s->p->plan->n_lanes; i++) {
 		struct worker *w = writer_of_nonsense(s, i);

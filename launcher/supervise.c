@@ -62,7 +62,7 @@ void stop_all(struct supervisor *s)
 		return;
 	s->phase = SZ_P_STOPPING;
 	s->drain_ns = 0;
-	s->kill_ns = clock_ns(CLOCK_MONOTONIC) + STOP_NS;
+	s->kill_ns = sz_clock_ns(CLOCK_MONOTONIC) + STOP_NS;
 	set_command(s, SZ_CMD_STOP);
 	pipeline_set_state(s->p, s->gave_up ? SZ_P_FAILED : SZ_P_STOPPING);
 	to_all(s, EVENT_STOP);
@@ -94,7 +94,7 @@ static void drain(struct supervisor *s, int sig)
 	log_say("%s: draining \"%s\", up to %.1f s (shutdown=); a second signal stops it at once",
 		strsignal(sig), s->p->plan->name, (double)longest / (double)NS_PER_S);
 	s->phase = SZ_P_DRAINING;
-	s->drain_ns = clock_ns(CLOCK_MONOTONIC) + longest;
+	s->drain_ns = sz_clock_ns(CLOCK_MONOTONIC) + longest;
 	set_command(s, SZ_CMD_DRAIN);
 	pipeline_set_state(s->p, SZ_P_DRAINING);
 	for (uint32_t i = 0; i < s->p->plan->n_workers; i++) {
@@ -214,7 +214,7 @@ static void set_timer(struct supervisor *s)
 
 static void on_time(struct supervisor *s)
 {
-	uint64_t now = clock_ns(CLOCK_MONOTONIC), count;
+	uint64_t now = sz_clock_ns(CLOCK_MONOTONIC), count;
 
 	if (read(s->timer_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
 		return;
@@ -315,7 +315,7 @@ static void set_seeds(struct pipeline *p)
 	if (fixed)
 		seed = strtoull(fixed, NULL, 0);
 	else if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) < 0)
-		seed = clock_ns(CLOCK_REALTIME);
+		seed = sz_clock_ns(CLOCK_REALTIME);
 	for (uint32_t i = 0; i < p->plan->n_workers; i++)
 		p->workers[i].seed = mix(seed + i);
 }

@@ -2,23 +2,21 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <streamz/atomic.h>
+#include <streamz/clock.h>
 #include <streamz/futex.h>
 
 #ifndef SYS_futex_waitv
 #define SYS_futex_waitv 449
 #endif
 
-#define NS_PER_S          1000000000ull
 #define NO_WAITV_SLEEP_NS 2000000ull
 
 static int wait_one(const struct sz_wait_word *w, uint64_t timeout_ns)
 {
-	struct timespec t = { .tv_sec = (time_t)(timeout_ns / NS_PER_S),
-			      .tv_nsec = (long)(timeout_ns % NS_PER_S) };
+	struct timespec t = sz_timespec(timeout_ns);
 
 	if (syscall(SYS_futex, w->word, FUTEX_WAIT, w->seen, &t, NULL, 0) == 0 || errno == EAGAIN)
 		return 0;
@@ -36,13 +34,7 @@ int sz_futex_wait_any(const struct sz_wait_word *words, unsigned count, uint64_t
 		return wait_one(words, timeout_ns);
 	for (unsigned i = 0; i < count; i++)
 		v[i] = sz_futex_waitv(&words[i]);
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += (time_t)(timeout_ns / NS_PER_S);
-	until.tv_nsec += (long)(timeout_ns % NS_PER_S);
-	if (until.tv_nsec >= (long)NS_PER_S) {
-		until.tv_sec++;
-		until.tv_nsec -= (long)NS_PER_S;
-	}
+	until = sz_timespec(sz_clock_ns(CLOCK_MONOTONIC) + timeout_ns);
 	if (syscall(SYS_futex_waitv, v, count, 0, &until, CLOCK_MONOTONIC) >= 0 || errno == EAGAIN)
 		return 0;
 	if (errno == ENOSYS)

@@ -10,9 +10,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include <streamz/clock.h>
 #include <streamz/object.h>
 
 #include "view_impl.h"
@@ -524,14 +524,6 @@ int sz_view_worker_is_live(const struct sz_view *view, uint32_t worker)
 	return rc;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 int sz_view_refresh(struct sz_view *view)
 {
 	struct sz_view_private *p = view->private_;
@@ -548,7 +540,7 @@ int sz_view_refresh(struct sz_view *view)
 	view->ctl = p->ctl;
 	view->live = live;
 	view->removed = fstat(p->ctl_fd, &st) == 0 && st.st_nlink == 0;
-	view->time_ns = now_ns();
+	view->time_ns = sz_clock_ns(CLOCK_REALTIME);
 	for (uint32_t i = 0; i < p->ctl->n_workers; i++)
 		sz_view_read_worker(view, i);
 	for (uint32_t i = 0; i < p->ctl->n_lanes; i++)

@@ -4,9 +4,9 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include <streamz/clock.h>
 #include <streamz/object.h>
 
 #include "../graph/nearest.h"
@@ -223,7 +223,7 @@ char *human_bytes(uint64_t bytes, char *buf, size_t size)
 
 char *human_time(uint64_t time_ns, char *buf, size_t size)
 {
-	time_t t = (time_t)(time_ns / 1000000000u);
+	time_t t = sz_timespec(time_ns).tv_sec;
 	struct tm tm;
 
 	if (!localtime_r(&t, &tm) || strftime(buf, size, "%Y-%m-%d %H:%M:%S", &tm) == 0)

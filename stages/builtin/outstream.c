@@ -2,12 +2,14 @@
 #include <errno.h>
 #include <string.h>
 
+#include <streamz/clock.h>
+
 #include "outstream.h"
 
 #define RING_BYTES   (1u << 20)
 #define CHUNK_BYTES  (128u << 10)
 #define RETRY_MIN_NS 100000000ull
-#define RETRY_MAX_NS 1000000000ull
+#define RETRY_MAX_NS SZ_NS_PER_S
 
 uint64_t out_ring_bytes(uint32_t max_in)
 {

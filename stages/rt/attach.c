@@ -5,9 +5,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include <streamz/clock.h>
 #include <streamz/object.h>
 
 #include "rt.h"
@@ -158,7 +158,6 @@ static int check_sizes(const struct sz_stage *s)
 
 int sz_rt_attach(struct sz_stage *s, const struct sz_stage_ops *ops, const struct sz_wiring *w)
 {
-	struct timespec t;
 	int rc;
 
 	memset(s, 0, sizeof(*s));
@@ -205,8 +204,7 @@ int sz_rt_attach(struct sz_stage *s, const struct sz_stage_ops *ops, const struc
 	if (s->first_life)
 		s->ledger.next->random = w->seed;
 	s->ledger.live->words.text_len = 0;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	s->started_ns = (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+	s->started_ns = sz_clock_ns(CLOCK_MONOTONIC);
 	sz_spinner_init(&s->spinner, w->flags & SZ_WIRE_SPIN ? SPIN_ROUNDS : 0);
 	return 0;
 }

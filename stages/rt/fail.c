@@ -6,8 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+
+#include <streamz/clock.h>
 
 #include "rt.h"
 
@@ -15,13 +16,13 @@
 
 static json_t *time_text(uint64_t ns)
 {
-	time_t seconds = (time_t)(ns / 1000000000ull);
+	struct timespec t = sz_timespec(ns);
 	char day[32], all[48];
 	struct tm tm;
 
-	gmtime_r(&seconds, &tm);
+	gmtime_r(&t.tv_sec, &tm);
 	strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(all, sizeof(all), "%s.%09luZ", day, (unsigned long)(ns % 1000000000ull));
+	snprintf(all, sizeof(all), "%s.%09luZ", day, (unsigned long)t.tv_nsec);
 	return json_string(all);
 }
 

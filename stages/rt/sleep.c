@@ -12,33 +12,20 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <time.h>
+
+#include <streamz/clock.h>
 
 #include "rt.h"
 
-#define NS_PER_S      1000000000ull
 #define WAKE_DELAY_NS 200000ull
-#define BACKSTOP_NS   (2 * NS_PER_S)
+#define BACKSTOP_NS   (2 * SZ_NS_PER_S)
 #define SPIN_ROUNDS   2000u
 
 uint64_t (*sz_clock_hook)(void);
 
 uint64_t sz_clock_now(void)
 {
-	struct timespec t;
-
-	if (sz_clock_hook)
-		return sz_clock_hook();
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
-}
-
-static uint64_t monotonic_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+	return sz_clock_hook ? sz_clock_hook() : sz_clock_ns(CLOCK_REALTIME);
 }
 
 /*
@@ -171,7 +158,7 @@ static bool spin(struct sz_stage *s)
 
 void sz_gauges_update(struct sz_stage *s)
 {
-	uint64_t alive = monotonic_now() - s->started_ns;
+	uint64_t alive = sz_clock_ns(CLOCK_MONOTONIC) - s->started_ns;
 
 	s->gauges[SZ_G_BUSY_NS] = alive - s->gauges[SZ_G_IDLE_NS] - s->gauges[SZ_G_BLOCKED_NS];
 	s->gauges[SZ_G_COMMIT_TIME_NS] = s->ledger.next->committed_ns;
@@ -245,7 +232,7 @@ void sz_sleep(struct sz_stage *s)
 	if (lanes && spin(s))
 		return;
 	sz_gauges_update(s);
-	start = monotonic_now();
+	start = sz_clock_ns(CLOCK_MONOTONIC);
 	n = park(s, words);
 	/* our flags are out before the positions are looked at again (by the kernel too) */
 	sz_fence_full();
@@ -258,5 +245,6 @@ void sz_sleep(struct sz_stage *s)
 			sz_futex_wait_any(words, n, ns);
 	}
 	unpark(s);
-	s->gauges[s->waiting.room ? SZ_G_BLOCKED_NS : SZ_G_IDLE_NS] += monotonic_now() - start;
+	s->gauges[s->waiting.room ? SZ_G_BLOCKED_NS : SZ_G_IDLE_NS] +=
+		sz_clock_ns(CLOCK_MONOTONIC) - start;
 }

@@ -6,13 +6,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <streamz/clock.h>
 #include <streamz/stage.h>
 
 #include "io.h"
 
 #define VOLATILE_BIT (1ull << 31)
 #define REQUEST_MASK 0xffffu
-#define NS_PER_S     1000000000ull
 
 static uint64_t user_data(const struct sz_io *io, uint32_t request)
 {
@@ -420,7 +420,7 @@ void sz_io_wait(struct sz_io *io, const struct sz_wait_word *words, unsigned cou
 {
 	bool look = count && (!io->uring || !io->can_watch || io->watching);
 	uint64_t ns = look && timeout_ns > SZ_IO_LOOK_NS ? SZ_IO_LOOK_NS : timeout_ns;
-	struct timespec t = { .tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S) };
+	struct timespec t = sz_timespec(ns);
 
 	if (io->uring)
 		wait_uring(io, words, look ? 0 : count, &t, mask);
