@@ -254,8 +254,12 @@ static int file_sink_finish(struct sz_stage *s)
 	rc = out_finish(s, &p->out, &st->out);
 	if (rc != SZ_OK || p->mode != MODE_REPLACE || st->renamed)
 		return rc;
-	if (st->synced)
-		return rename_output(s);
+	if (st->synced) {
+		const struct sink_state *committed = sz_committed_state(s);
+
+		/* A life that finds the temporary file gone has to know that it was renamed, not lost. */
+		return committed->synced ? rename_output(s) : SZ_AGAIN;
+	}
 	if (p->sync_asked)
 		return SZ_WAIT;
 	p->sync_asked = true;

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common.h"
@@ -246,6 +247,40 @@ static void test_full_disk(void **state)
 	assert_int_equal(umount(in_folder("disk")), 0);
 }
 
+static jmp_buf *death; /* in the next fsync() */
+
+/* Ours comes before the one of the C library. */
+int fsync(int fd)
+{
+	if (death)
+		longjmp(*death, 1);
+	return (int)syscall(SYS_fsync, fd);
+}
+
+/* Renaming cannot be undone, so that it is due is committed before: a death behind it is not the loss of the file. */
+static void test_death_behind_the_rename(void **state)
+{
+	jmp_buf here;
+	struct rig r;
+
+	(void)state;
+	assert_int_equal(open_sink(&r, "renamed", "mode=replace", NULL), 0);
+	assert_int_equal(rig_puts(&r, 0, "all there is"), 0);
+	rig_end(&r, 0);
+	rig_end(&r, 1);
+	death = &here;
+	if (setjmp(here) == 0) {
+		run_to_end(&r, 0, 0, NULL);
+		fail_msg("it ended without a fsync of the folder");
+	}
+	death = NULL;
+	check_file("renamed", "all there is\n");
+	assert_int_equal(die(&r), 0);
+	run_to_end(&r, 0, 0, NULL);
+	check_file("renamed", "all there is\n");
+	finish(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -255,6 +290,7 @@ int main(void)
 		cmocka_unit_test(test_max_size),
 		cmocka_unit_test(test_create_with_the_first_record),
 		cmocka_unit_test(test_full_disk),
+		cmocka_unit_test(test_death_behind_the_rename),
 	};
 
 	return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
