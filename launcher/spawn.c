@@ -222,6 +222,7 @@ int worker_spawn(struct pipeline *p, struct worker *w)
 {
 	pid_t parent = getpid(), pid;
 	int wiring_fd, ends[2], rc;
+	sigset_t attention, before;
 
 	w->shown->generation++;
 	wiring_fd = make_wiring(p, w);
@@ -235,10 +236,15 @@ int worker_spawn(struct pipeline *p, struct worker *w)
 		return rc;
 	}
 	w->pgid = !needs_terminal(w);
+	/* Attention may be asked for before the child runs: it has to wait for the handler that the stage installs. */
+	sigemptyset(&attention);
+	sigaddset(&attention, SZ_ATTENTION_SIGNAL);
+	sigprocmask(SIG_BLOCK, &attention, &before);
 	pid = fork();
 	if (pid == 0)
 		child(p, w, wiring_fd, ends[1], parent);
 	rc = pid < 0 ? -errno : 0;
+	sigprocmask(SIG_SETMASK, &before, NULL);
 	close(wiring_fd);
 	close(ends[1]);
 	if (!rc) {
