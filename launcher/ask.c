@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "log.h"
@@ -84,6 +85,25 @@ static bool read_counter(struct plan *p, struct plan_stage *s, char *const *fiel
 	       strlcpy(d->help, field[3], sizeof(d->help)) < sizeof(d->help);
 }
 
+/* A file has other names (links), and may be our standard input or output. */
+static void identify(struct plan_claim *c)
+{
+	struct stat st;
+	int rc = -1;
+
+	if (strncmp(c->name, "file:", 5) == 0)
+		rc = stat(c->name + 5, &st);
+	else if (strcmp(c->name, "stdin") == 0)
+		rc = fstat(STDIN_FILENO, &st);
+	else if (strcmp(c->name, "stdout") == 0)
+		rc = fstat(STDOUT_FILENO, &st);
+	c->is_file = rc == 0 && S_ISREG(st.st_mode);
+	if (c->is_file) {
+		c->dev = st.st_dev;
+		c->ino = st.st_ino;
+	}
+}
+
 static bool read_claim(struct plan *p, struct plan_stage *s, char *const *field)
 {
 	struct plan_claim *c;
@@ -94,6 +114,7 @@ static bool read_claim(struct plan *p, struct plan_stage *s, char *const *field)
 	c = plan_alloc(p, sizeof(*c));
 	c->name = plan_text(p, field[2], strlen(field[2]));
 	c->write = write;
+	identify(c);
 	c->next = s->claims;
 	s->claims = c;
 	return true;
@@ -214,19 +235,30 @@ void plan_ask(struct plan *p, struct plan_stage *s)
 
 /* Claims */
 
+static bool same_thing(const struct plan_claim *x, const struct plan_claim *y)
+{
+	return strcmp(x->name, y->name) == 0 ||
+	       (x->is_file && y->is_file && x->dev == y->dev && x->ino == y->ino);
+}
+
+/* Nobody else may have standard input either, but it is not written. */
+static const char *does(const struct plan_claim *c)
+{
+	return c->write && strcmp(c->name, "stdin") != 0 ? "written" : "read";
+}
+
 static void compare(struct plan *p, const struct plan_stage *a, const struct plan_claim *x,
 		    const struct plan_stage *b, const struct plan_claim *y)
 {
 	const struct plan_stage *at = b->origin ? b : a, *other = at == b ? a : b;
 	const struct plan_claim *mine = at == b ? y : x, *theirs = at == b ? x : y;
-	const char *colon = strchr(x->name, ':');
+	const char *name = strncmp(mine->name, "file:", 5) == 0 ? mine->name + 5 : mine->name;
 
-	if (strcmp(x->name, y->name) != 0 || (!x->write && !y->write))
+	if (!same_thing(x, y) || (!x->write && !y->write))
 		return;
 	graph_report(p->graph, GRAPH_ERROR, place(at, "path"),
 		     "%s is %s by \"%s\" and %s by \"%s\": expected one of them to have it alone",
-		     colon ? colon + 1 : x->name, mine->write ? "written" : "read", at->name,
-		     theirs->write ? "written" : "read", other->name);
+		     name, does(mine), at->name, does(theirs), other->name);
 	if (other->origin)
 		graph_report(p->graph, GRAPH_NOTE, place(other, "path"), "\"%s\" is here",
 			     other->name);

@@ -59,7 +59,9 @@ static void plan_buffer(struct plan *p, struct plan_edge *e)
 			     o && o->value.text ? o->loc
 			     : e->origin        ? e->origin->loc
 						: (struct graph_loc){ 0 },
-			     "a lane of %" PRIu64 " bytes is too large: expected at most %llu",
+			     "a lane of %" PRIu64
+			     " bytes is too large: expected at most %llu: make buffer= or "
+			     "max_record= smaller",
 			     want > least ? want : least, SZ_LANE_CAP_MAX);
 	if (e->limit_bytes == 0)
 		e->limit_bytes = e->cap_bytes;

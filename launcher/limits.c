@@ -10,13 +10,15 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <streamz/object.h>
 #include "launch.h"
 #include "log.h"
 #include "plan.h"
 
-#define PATH_SIZE 2048
+#define PATH_SIZE   2048
+#define DESCRIPTORS 18 /* its own and those of a moment */
 
 /* The files of cgroup v2, and of v1. */
 struct version {
@@ -208,6 +210,28 @@ void plan_warn_ipc(void)
 			user);
 }
 
+/*
+ * What the launcher has open at once: five for each worker (page, statistics, ring, pidfd, the pipe that tells why it
+ * could not be started) and one for each lane.
+ */
+static int refuse_descriptors(const struct plan *p)
+{
+	rlim_t need = DESCRIPTORS + (rlim_t)p->n_workers * 5 + p->n_lanes;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= need)
+		return 0;
+	if (limit.rlim_max >= need) {
+		limit.rlim_cur = need;
+		if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
+			return 0;
+	}
+	log_error("the plan needs %" PRIu64 " open files, this process may have %" PRIu64
+		  ": raise the limit (ulimit -n)",
+		  (uint64_t)need, (uint64_t)limit.rlim_max);
+	return EXIT_SYSTEM;
+}
+
 int plan_refused(const struct plan *p)
 {
 	uint64_t total = plan_total_bytes(p), need = p->shared_bytes, space;
@@ -215,6 +239,9 @@ int plan_refused(const struct plan *p)
 	struct room cgroup;
 	int rc;
 
+	rc = refuse_descriptors(p);
+	if (rc)
+		return rc;
 	largest_edge(p, edge, sizeof(edge));
 	in_mib(total, a, sizeof(a));
 	rc = sz_object_space(&space);

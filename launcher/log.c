@@ -2,6 +2,7 @@
 #include "log.h"
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static enum log_level current = LOG_NORMAL;
@@ -87,7 +88,8 @@ void log_verbose(const char *format, ...)
 void log_status(const char *text)
 {
 	char out[512];
-	int n;
+	struct winsize size;
+	int n, width = (int)sizeof(out);
 
 	if (!text || !*text) {
 		if (status_shown)
@@ -95,7 +97,10 @@ void log_status(const char *text)
 		status_shown = false;
 		return;
 	}
-	n = snprintf(out, sizeof(out), "\r\033[K%s", text);
+	/* A line that wraps could not be taken back. */
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+		width = size.ws_col - 1;
+	n = snprintf(out, sizeof(out), "\r\033[K%.*s", width, text);
 	put(out, (size_t)n < sizeof(out) ? (size_t)n : sizeof(out) - 1);
 	status_shown = true;
 }

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -255,11 +256,24 @@ static int run(const struct arguments *a, const struct plan *plan)
 	return rc;
 }
 
+/* For whoever finds the pipeline later, in another folder. */
+static const char *graph_path(const struct arguments *a, char full[PATH_MAX])
+{
+	struct stat st;
+
+	if (a->one_line)
+		return "-e";
+	if (stat(a->file, &st) == 0 && S_ISREG(st.st_mode) && realpath(a->file, full))
+		return full;
+	return a->file;
+}
+
 static int launch(const struct arguments *a, struct catalog *catalog)
 {
 	struct graph *graph;
 	enum pipeline_found found = FOUND_NOTHING;
 	struct plan *plan = NULL;
+	char full[PATH_MAX];
 	int rc = 0;
 
 	graph = read_graph(a, catalog, &rc);
@@ -270,7 +284,7 @@ static int launch(const struct arguments *a, struct catalog *catalog)
 	if (found == FOUND_LIVE) {
 		rc = EXIT_WRONG;
 	} else if (!graph->error_count) {
-		plan = plan_make(graph, catalog, a->one_line ? "-e" : a->file, a->one_line,
+		plan = plan_make(graph, catalog, graph_path(a, full), a->one_line,
 				 found == FOUND_DEAD && !a->fresh);
 		rc = plan ? 0 : EXIT_SYSTEM;
 	}
@@ -288,6 +302,19 @@ static int launch(const struct arguments *a, struct catalog *catalog)
 	return rc;
 }
 
+/*
+ * A closed standard descriptor would be taken by the next file that is opened, which a child then takes for its input
+ * or output. Each is held by one that cannot be used for what it is for, so that its use says EBADF.
+ */
+static void hold_standard_descriptors(void)
+{
+	static const int modes[] = { O_WRONLY, O_RDONLY, O_RDONLY };
+
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", modes[fd]) != fd)
+			exit(EXIT_SYSTEM);
+}
+
 int main(int argc, char **argv)
 {
 	struct arguments a = { 0 };
@@ -295,9 +322,11 @@ int main(int argc, char **argv)
 	struct catalog *catalog;
 	int rc;
 
+	hold_standard_descriptors();
 	parse_arguments(&a, argc, argv);
 	log_set_level(a.quiet ? LOG_QUIET : a.verbose ? LOG_VERBOSE : LOG_NORMAL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* shared memory beyond RLIMIT_FSIZE is an EFBIG */
 	catalog = catalog_open(NULL, error);
 	if (!catalog)
 		log_error("%s", error);

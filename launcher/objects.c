@@ -362,9 +362,8 @@ static int judge_left_over(struct pipeline *p, enum left_over left_over, bool *u
 	*usable = false;
 	if (left_over == LEFT_FRESH) {
 		held = whole ? pipeline_left_records(p->plan->name, p->uid) : 0;
-		log_say("--fresh: removing what is left of \"%s\": %" PRIu64
-			" record%s in its lanes "
-			"%s lost",
+		log_say("--fresh: removing what is left of \"%s\": %" PRIu64 " record%s "
+			"it held %s lost",
 			p->plan->name, held, held == 1 ? "" : "s", held == 1 ? "is" : "are");
 		return 0;
 	}
@@ -375,7 +374,7 @@ static int judge_left_over(struct pipeline *p, enum left_over left_over, bool *u
 		log_error("/dev/shm/streamz.%s.%u.ctl is damaged or of another version of streamz: "
 			  "run the version that made it, or give up what it holds with --fresh",
 			  p->plan->name, p->uid);
-		return EXIT_WRONG;
+		return EXIT_SYSTEM;
 	}
 	*usable = p->ctl->state != SZ_P_CREATING && p->ctl->state != SZ_P_ENDED;
 	return 0;

@@ -28,9 +28,11 @@ struct plan_option {
 	size_t len;
 };
 
+/* A thing that one stage may have alone; of a regular file that exists also which one it is, for it may have several names. */
 struct plan_claim {
 	const char *name;
-	bool write;
+	bool write, is_file;
+	uint64_t dev, ino;
 	struct plan_claim *next;
 };
 

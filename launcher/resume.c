@@ -13,39 +13,22 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <streamz/object.h>
+#include <streamz/view.h>
 #include "log.h"
 #include "pipeline.h"
 
 #define OLD_WORKER_WAIT_NS (10 * NS_PER_S)
 
-/* Records between the ends of a lane; both words were committed, so they never cross. */
-static uint64_t records_in(const struct lane *l)
-{
-	uint64_t tail = sz_load_relaxed(&l->producer->records);
-	uint64_t head = sz_load_relaxed(&l->consumer->records);
-
-	return (int64_t)(tail - head) > 0 ? tail - head : 0;
-}
-
 uint64_t pipeline_left_records(const char *name, unsigned uid)
 {
-	char object[SZ_OBJECT_NAME_MAX];
-	uint64_t sum = 0;
+	struct sz_view *view;
+	uint64_t held;
 
-	for (uint32_t i = 0; sz_object_name(object, name, uid, SZ_OBJ_LANE, i) == 0; i++) {
-		struct lane l = { .fd = sz_object_open(object, 0) };
-		struct stat st;
-
-		if (l.fd < 0)
-			break;
-		if (fstat(l.fd, &st) == 0 && st.st_size >= (off_t)SZ_LANE_DATA_AT &&
-		    lane_map(&l) == 0) {
-			sum += records_in(&l);
-			lane_unmap(&l);
-		}
-		close(l.fd);
-	}
-	return sum;
+	if (sz_view_open(name, uid, &view))
+		return 0;
+	held = sz_view_records_held(view);
+	sz_view_close(view);
+	return held;
 }
 
 enum pipeline_found pipeline_look(const char *name, unsigned uid)
@@ -184,16 +167,16 @@ static int refuse_shape(const struct pipeline *p)
 
 	log_error(
 		"a dead run of \"%s\" holds %" PRIu64
-		" records, and its graph (%s) had other stages or "
+		" record%s, and its graph (%s) had other stages or "
 		"edges than this one: run that graph to its end, give this one another --name, or "
-		"give up the records with --fresh",
-		p->plan->name, held, p->ctl->graph);
+		"give up what it holds with --fresh",
+		p->plan->name, held, held == 1 ? "" : "s", p->ctl->graph);
 	return EXIT_WRONG;
 }
 
 int pipeline_resume(struct pipeline *p)
 {
-	uint64_t end_ns = sz_clock_ns(CLOCK_MONOTONIC) + OLD_WORKER_WAIT_NS, held = 0;
+	uint64_t end_ns = sz_clock_ns(CLOCK_MONOTONIC) + OLD_WORKER_WAIT_NS, held;
 	const struct plan *plan = p->plan;
 	int rc = 0;
 
@@ -213,8 +196,6 @@ int pipeline_resume(struct pipeline *p)
 		rc = open_object(p, SZ_OBJ_LANE, i, &p->lanes[i].fd);
 		if (!rc)
 			rc = check_lane(p, i);
-		if (!rc)
-			held += records_in(&p->lanes[i]);
 	}
 	if (rc)
 		return rc;
@@ -223,8 +204,9 @@ int pipeline_resume(struct pipeline *p)
 	p->ctl->runs++;
 	/* pairs: the workers' load when they start */
 	sz_store_release(&p->ctl->command, SZ_CMD_RUN);
-	log_say("resuming \"%s\": run %u, %" PRIu64 " records in its lanes", plan->name,
-		p->ctl->runs, held);
+	held = pipeline_left_records(plan->name, p->uid);
+	log_say("resuming \"%s\": run %u, it holds %" PRIu64 " record%s", plan->name, p->ctl->runs,
+		held, held == 1 ? "" : "s");
 	return 0;
 }
 

@@ -325,7 +325,7 @@ static void print_diag(const struct impl *impl, const struct diag *d, FILE *to)
 	const char *name = graph_loc_position(d->loc, &line, &column);
 
 	if (!name) {
-		fprintf(to, "%s: %s\n", severity_names[d->severity], d->message);
+		fprintf(to, "streamz-launch: %s: %s\n", severity_names[d->severity], d->message);
 		return;
 	}
 	fprintf(to, "%s:%u:%u: %s: %s\n", name, line, column, severity_names[d->severity],
@@ -365,7 +365,7 @@ void graph_print_diags(const struct graph *graph, FILE *to)
 			print_diag(impl, n, to);
 	}
 	if (impl->too_many)
-		fprintf(to, "error: more than %d mistakes: the rest is not shown\n",
+		fprintf(to, "streamz-launch: error: more than %d mistakes: the rest is not shown\n",
 			GRAPH_ERRORS_MAX);
 	free(sorted);
 }

@@ -293,7 +293,7 @@ static void test_report(void **state)
 	assert_int_equal(g->error_count, 1);
 	assert_int_equal(g->warning_count, 1);
 	text = test_render(g);
-	assert_string_equal(text, "warning: everywhere\n"
+	assert_string_equal(text, "streamz-launch: warning: everywhere\n"
 				  "dir/test.conf:5:6: error: too large\n"
 				  "sink z file path=out rotate=4M\n"
 				  "     ^\n"
