@@ -24,6 +24,9 @@
 enum { MODE_APPEND, MODE_TRUNCATE, MODE_NEW, MODE_REPLACE };
 enum { CREATE_START, CREATE_RECORD };
 
+#define PUT_BACK "put it back, or begin anew with --fresh"
+
+#define LINKS_MAX     40
 #define LOCK_TRIES    400
 #define LOCK_PAUSE_NS 5000000
 
@@ -32,7 +35,7 @@ struct sink_state {
 	uint64_t dev, ino, base;
 	uint32_t named; /* dev, ino and base are known */
 	uint32_t synced, renamed;
-	uint32_t zero;
+	uint32_t full; /* max_size is reached, and all that was taken is written */
 };
 
 struct sink_private {
@@ -95,6 +98,19 @@ static int adopt(struct sz_stage *s, const struct stat *sb)
 	return 0;
 }
 
+/* A full file was moved away or emptied, as we had asked for: go on in what is there now. */
+static bool begin_next(struct sink_state *st, const struct stat *sb)
+{
+	if (!st->full || (st->dev == sb->st_dev && st->ino == sb->st_ino && sb->st_size > 0))
+		return false;
+	st->full = 0;
+	st->dev = sb->st_dev;
+	st->ino = sb->st_ino;
+	/* Positions in the stream go on: base + written is the file's size, modulo 2^64. */
+	st->base = (uint64_t)sb->st_size - st->out.written;
+	return true;
+}
+
 /* A later opening. */
 static int check_same(struct sz_stage *s, const struct stat *sb)
 {
@@ -103,21 +119,23 @@ static int check_same(struct sz_stage *s, const struct stat *sb)
 	uint64_t size = (uint64_t)sb->st_size, least = st->base + st->out.written,
 		 most = st->base + st->out.sealed;
 
+	if (begin_next(st, sb))
+		return 0;
 	if (st->dev != sb->st_dev || st->ino != sb->st_ino)
-		return sz_error(
-			s, -ESTALE,
-			"%s was replaced by another file while this stage was writing to it",
-			p->path);
+		return sz_error(s, -ESTALE, "%s is not the file that was written before: " PUT_BACK,
+				p->path);
 	if (!S_ISREG(sb->st_mode))
 		return 0;
 	if (size < least)
-		return sz_error(s, -ESTALE,
-				"%s was cut to %llu bytes by somebody else; %llu were written",
-				p->path, (unsigned long long)size, (unsigned long long)least);
+		return sz_error(
+			s, -ESTALE,
+			"%s was cut to %llu bytes by somebody else; %llu were written: " PUT_BACK,
+			p->path, (unsigned long long)size, (unsigned long long)least);
 	if (size > most)
 		return sz_error(
 			s, -ESTALE,
-			"%s has grown to %llu bytes by somebody else; this stage wrote up to %llu",
+			"%s has grown to %llu bytes by somebody else; this stage wrote up to %llu: "
+			"cut it back (truncate -s), or begin anew with --fresh",
 			p->path, (unsigned long long)size, (unsigned long long)most);
 	if (ftruncate(p->out.fd, (off_t)least) < 0)
 		return sz_error(s, -errno, "%s: cannot cut it back: %s", p->path, strerror(errno));
@@ -131,13 +149,17 @@ static int open_output(struct sz_stage *s)
 	struct stat sb;
 	int rc;
 
-	p->out.fd = open(p->path, O_WRONLY | O_CLOEXEC | (st->named ? 0 : O_CREAT), 0666);
+	p->out.fd =
+		open(p->path, O_WRONLY | O_CLOEXEC | (st->named && !st->full ? 0 : O_CREAT), 0666);
 	if (p->out.fd < 0 && errno == ENOENT && st->named && p->mode == MODE_REPLACE &&
 	    st->synced) {
 		snprintf(p->path, sizeof(p->path), "%s", p->target); /* killed after the rename */
 		st->renamed = 1;
 		p->out.fd = open(p->path, O_WRONLY | O_CLOEXEC);
 	}
+	if (p->out.fd < 0 && errno == ENOENT && st->named)
+		return sz_error(s, -ENOENT, "%s, with %llu bytes written, is gone: " PUT_BACK,
+				p->path, (unsigned long long)(st->base + st->out.written));
 	if (p->out.fd < 0 || fstat(p->out.fd, &sb) < 0)
 		return sz_error(s, -errno, "%s: %s", p->path, strerror(errno));
 	rc = lock_output(p->out.fd);
@@ -179,6 +201,27 @@ static int file_sink_init(struct sz_stage *s)
 	return open_output(s);
 }
 
+/*
+ * Not before everything that was taken is in the file, and the state says so: whoever moves the file away moves whole
+ * records, and the next life begins a new one.
+ */
+static int give_up_full(struct sz_stage *s)
+{
+	struct sink_private *p = sz_private(s);
+	struct sink_state *st = sz_state(s);
+	int rc = out_finish(s, &p->out, &st->out);
+
+	if (rc != SZ_OK)
+		return rc;
+	if (!st->full) {
+		st->full = 1;
+		return SZ_AGAIN;
+	}
+	sz_give_up(s,
+		   "%s is full: max_size=%s; look at what is in it, move it away, and start again",
+		   p->path, sz_option(s, "max_size")->text);
+}
+
 static int file_sink_record(struct sz_stage *s, const struct sz_record *r)
 {
 	struct sink_private *p = sz_private(s);
@@ -190,10 +233,7 @@ static int file_sink_record(struct sz_stage *s, const struct sz_record *r)
 			sz_give_up(s, "cannot open the output: %s", strerror(-rc));
 	}
 	if (p->max_size && st->base + st->out.staged + r->len + 1 > p->max_size)
-		sz_give_up(s,
-			   "%s is full: max_size=%s; look at what is in it, move it away, and "
-			   "start again",
-			   p->path, sz_option(s, "max_size")->text);
+		return give_up_full(s);
 	return out_record(s, &p->out, &st->out, r);
 }
 
@@ -271,14 +311,34 @@ static int file_sink_finish(struct sz_stage *s)
  * plan
  */
 
-/* The name under which the graph's stages agree on one file, also if it does not exist yet. */
-static int canonical(const char *path, char *to, size_t size)
+/* Where a link that leads nowhere yet leads: the file will be created there. Return: is @path, of PATH_MAX, a link? */
+static bool follow(char *path)
 {
-	char copy[PATH_MAX], dir[PATH_MAX];
-	const char *slash = strrchr(path, '/');
+	char link[PATH_MAX], copy[PATH_MAX];
+	ssize_t n = readlink(path, link, sizeof(link) - 1);
 
-	if (realpath(path, dir))
-		return snprintf(to, size, "%s", dir) < (int)size ? 0 : -ENAMETOOLONG;
+	if (n < 0)
+		return false;
+	link[n] = '\0';
+	strcpy(copy, path);
+	return snprintf(path, PATH_MAX, "%s%s%s", link[0] == '/' ? "" : dirname(copy),
+			link[0] == '/' ? "" : "/", link) < PATH_MAX;
+}
+
+/* The name under which the graph's stages agree on one file, also if it does not exist yet. */
+static int canonical(const char *given, char *to, size_t size)
+{
+	char path[PATH_MAX], copy[PATH_MAX], dir[PATH_MAX];
+	const char *slash;
+
+	snprintf(path, sizeof(path), "%s", given);
+	for (int links = 0; links < LINKS_MAX; links++) {
+		if (realpath(path, dir))
+			return snprintf(to, size, "%s", dir) < (int)size ? 0 : -ENAMETOOLONG;
+		if (!follow(path))
+			break;
+	}
+	slash = strrchr(path, '/');
 	snprintf(copy, sizeof(copy), "%s", path);
 	if (!realpath(dirname(copy), dir))
 		return -errno;
@@ -316,15 +376,42 @@ static int plan_existing(struct sz_plan *p, const char *path, const struct stat 
 	return 0;
 }
 
+/* @file is made in the course of writing @path. */
+static int plan_new(struct sz_plan *p, const char *path, const char *file)
+{
+	char copy[PATH_MAX];
+
+	snprintf(copy, sizeof(copy), "%s", file);
+	if (access(dirname(copy), W_OK | X_OK) < 0)
+		return sz_plan_error(p, "path", "%s cannot be created: its folder: %s", path,
+				     strerror(errno));
+	return 0;
+}
+
+static int plan_temporary(struct sz_plan *p, const char *path)
+{
+	char file[PATH_MAX], copy[PATH_MAX];
+
+	if (temporary_name(file, sizeof(file), path, sz_plan_pipeline(p), sz_plan_stage(p)))
+		return sz_plan_error(p, "path", "the name is too long");
+	snprintf(copy, sizeof(copy), "%s", file);
+	if (strlen(basename(copy)) > NAME_MAX)
+		return sz_plan_error(p, "path",
+				     "the name is too long for mode=replace, which "
+				     "needs one for a temporary file beside it: at most %d bytes",
+				     NAME_MAX - (int)(strlen(file) - strlen(path)));
+	return plan_new(p, path, file);
+}
+
 static int file_sink_plan(struct sz_plan *p)
 {
 	const char *path = sz_plan_option(p, "path")->text;
-	char full[PATH_MAX], copy[PATH_MAX];
+	char full[PATH_MAX];
 	struct stat sb;
 	int rc = 0;
 
 	sz_plan_arena(p, out_ring_bytes(sz_plan_max_in(p)));
-	if (strlen(path) >= sizeof(copy) - 128)
+	if (strlen(path) >= sizeof(full) - 128)
 		return sz_plan_error(p, "path", "the name is too long");
 	if (path[strlen(path) - 1] == '/')
 		return sz_plan_error(p, "path", "%s is a directory: name a file in it", path);
@@ -334,12 +421,12 @@ static int file_sink_plan(struct sz_plan *p)
 		rc = plan_existing(p, path, &sb);
 	else if (errno != ENOENT)
 		return sz_plan_error(p, "path", "%s: %s", path, strerror(errno));
+	else
+		rc = plan_new(p, path, path);
+	if (!rc && sz_plan_option(p, "mode")->num == MODE_REPLACE)
+		rc = plan_temporary(p, path);
 	if (rc)
 		return rc;
-	snprintf(copy, sizeof(copy), "%s", path);
-	if (access(dirname(copy), W_OK | X_OK) < 0 && stat(path, &sb) < 0)
-		return sz_plan_error(p, "path", "%s cannot be created: its folder: %s", path,
-				     strerror(errno));
 claim:
 	rc = canonical(path, full, sizeof(full));
 	if (rc)

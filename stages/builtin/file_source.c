@@ -60,7 +60,11 @@ static const char *current_path(struct sz_stage *s)
 /* Paths of a pattern, or the one path if it has no magic in it. Return: 0, a positive glob() error. */
 static int expand(const char *path, glob_t *g)
 {
-	return glob(path, GLOB_NOMAGIC, NULL, g);
+	int rc = glob(path, GLOB_NOMAGIC, NULL, g);
+
+	/* A file may be named like a pattern. */
+	return rc == GLOB_NOMATCH && access(path, F_OK) == 0 ? glob(path, GLOB_NOCHECK, NULL, g)
+							     : rc;
 }
 
 static int list_files(struct sz_stage *s)

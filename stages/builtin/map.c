@@ -103,8 +103,11 @@ static int check_replacement(struct sz_plan *p)
 	free(pattern);
 	if (!code)
 		return 0;
-	rc = pcre2_substitute(code, (PCRE2_SPTR) "", 0, 0, PCRE2_SUBSTITUTE_UNSET_EMPTY, NULL, NULL,
-			      (PCRE2_SPTR)replace->text, replace->len, (PCRE2_UCHAR *)text, &len);
+	/* OVERFLOW_LENGTH: read on to the end of the replacement, though there is no room for it. */
+	rc = pcre2_substitute(code, (PCRE2_SPTR) "", 0, 0,
+			      PCRE2_SUBSTITUTE_UNSET_EMPTY | PCRE2_SUBSTITUTE_OVERFLOW_LENGTH, NULL,
+			      NULL, (PCRE2_SPTR)replace->text, replace->len, (PCRE2_UCHAR *)text,
+			      &len);
 	pcre2_code_free(code);
 	if (rc >= 0 || rc == PCRE2_ERROR_NOMEMORY)
 		return 0;

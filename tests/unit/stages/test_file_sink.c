@@ -170,7 +170,8 @@ static void test_touched_by_others(void **state)
 	assert_int_equal(rename(in_folder("other"), in_folder("away")), 0);
 	write_file(in_folder("other"), "mine\n", 5);
 	assert_int_equal(die(&r), -ESTALE);
-	assert_non_null(strstr(r.stage.error_text, "was replaced by another file"));
+	assert_non_null(
+		strstr(r.stage.error_text, "is not the file that was written before: put it back"));
 	rig_close(&r);
 	close_all_in_folder();
 }
@@ -187,6 +188,18 @@ static void test_max_size(void **state)
 	rig_puts(&r, 0, "");
 	assert_non_null(strstr(gives_up(&r), "limited is full: max_size=10"));
 	check_file("limited", "1234\n6789\n");
+	/* As it says: move it away, and start again. */
+	assert_int_equal(rename(in_folder("limited"), in_folder("moved")), 0);
+	assert_int_equal(die(&r), 0);
+	run(&r);
+	check_file("limited", "\n");
+	check_file("moved", "1234\n6789\n");
+	rig_puts(&r, 0, "5678");
+	run(&r);
+	assert_int_equal(die(&r), 0); /* a death in between */
+	check_file("limited", "\n5678\n");
+	rig_puts(&r, 0, "123456");
+	assert_non_null(strstr(gives_up(&r), "limited is full: max_size=10"));
 	rig_close(&r);
 	close_all_in_folder();
 }
