@@ -368,7 +368,9 @@ static int judge_left_over(struct pipeline *p, enum left_over left_over, bool *u
 		return 0;
 	}
 	if (!whole) {
-		/* Killed between creating ctl and filling it: all zeros. */
+		/* Killed between creating ctl and filling it: empty, or all zeros. */
+		if (fstat(p->lock_fd, &st) == 0 && st.st_size == 0)
+			return 0;
 		if (!rc && p->ctl->magic == 0)
 			return 0;
 		log_error("/dev/shm/streamz.%s.%u.ctl is damaged or of another version of streamz: "

@@ -85,7 +85,8 @@ static int attach_and_recover(const struct pipeline *p, const struct worker *w, 
 	return sz_ledger_recover(&l, ends.in, ends.out, &stats);
 }
 
-static _Noreturn void recovery_process(struct pipeline *p, const struct worker *w, bool new_ring)
+static _Noreturn void recovery_process(struct pipeline *p, const struct worker *w, bool new_ring,
+				       pid_t launcher)
 {
 	const char *what = "its stage page";
 	int fd, rc;
@@ -98,6 +99,9 @@ static _Noreturn void recovery_process(struct pipeline *p, const struct worker *
 	rc = fd < 0 ? fd : sz_object_lock(fd);
 	if (rc == -EAGAIN)
 		what = "its page, which another process still holds";
+	/* With the lock in hand: from here on another launcher waits for us; one that came earlier knows better. */
+	if (!rc && getppid() != launcher)
+		_exit(RECOVERY_FAILED);
 	if (!rc)
 		rc = attach_and_recover(p, w, fd, new_ring, &what);
 	if (rc)
@@ -107,9 +111,9 @@ static _Noreturn void recovery_process(struct pipeline *p, const struct worker *
 
 pid_t worker_recover(struct pipeline *p, struct worker *w, bool new_ring)
 {
-	pid_t pid = fork();
+	pid_t launcher = getpid(), pid = fork();
 
 	if (pid == 0)
-		recovery_process(p, w, new_ring);
+		recovery_process(p, w, new_ring, launcher);
 	return pid < 0 ? -errno : pid;
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "rt.h"
 
@@ -63,6 +64,14 @@ static int worker_main(const struct sz_stage_ops *ops, const struct sz_wiring *w
 		fprintf(stderr, "streamz: %s/%s: cannot attach to the pipeline: %s\n",
 			sz_wire_text(w, w->pipeline), sz_wire_text(w, w->stage), strerror(-rc));
 		return SZ_EXIT_SYSTEM;
+	}
+	/*
+	 * We hold our page's lock: a launcher that comes after this waits for us. One that came before it has recovered
+	 * the page and voids our io_uring instance with all that its completion queue says.
+	 */
+	if (getppid() != w->launcher_pid) {
+		sz_rt_detach(s);
+		return SZ_EXIT_STOPPED;
 	}
 	rc = sz_values_parse(ops, w, &s->values, error, &option);
 	if (rc)
