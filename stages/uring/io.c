@@ -300,10 +300,13 @@ static void wait_plain(struct sz_io *io, const struct timespec *timeout, const s
 	struct pollfd p[SZ_INFLIGHT_MAX];
 	nfds_t n = 0;
 
-	for (uint32_t i = 0; i < io->entries; i++)
+	for (uint32_t i = 0; i < io->entries; i++) {
+		if (io->request[i].has_result)
+			return; /* done when it was submitted */
 		if (io->request[i].submitted)
 			p[n++] = (struct pollfd){ .fd = io->request[i].fd,
 						  .events = poll_events(&io->request[i]) };
+	}
 	if (ppoll(p, n, timeout, mask) > 0)
 		run_plain(io);
 }

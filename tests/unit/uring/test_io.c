@@ -95,6 +95,30 @@ static void test_read_plain(void **state)
 	close_bench(&b);
 }
 
+/* What was there when it was asked for is no reason to wait for more. */
+static void test_ready_plain(void **state)
+{
+	struct bench b;
+	struct sz_io io;
+	sigset_t none;
+	uint32_t request;
+	int result;
+
+	(void)state;
+	if (open_bench(&b))
+		skip();
+	sigemptyset(&none);
+	assert_int_equal(sz_io_open(&io, -1, &b.params, b.live, 1, 4, 0), 0);
+	assert_int_equal(write(b.pipe[1], "hello", 5), 5);
+	sz_io_queue(&io, 1, SZ_IO_READ, b.pipe[0], b.buf, 100, SZ_IO_AT_OWN_POSITION, 0);
+	assert_int_equal(sz_io_submit(&io), 0);
+	sz_io_wait(&io, NULL, 0, LONG_NS, &none);
+	assert_int_equal(sz_io_next(&io, &request, &result), 1);
+	assert_int_equal(result, 5);
+	sz_io_close(&io);
+	close_bench(&b);
+}
+
 /* The completion of a life that died before it looked is found by the next; a volatile one, and an error, are not. */
 static void test_results_of_an_older_life(void **state)
 {
@@ -248,6 +272,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_read_uring),
 		cmocka_unit_test(test_read_plain),
+		cmocka_unit_test(test_ready_plain),
 		cmocka_unit_test(test_results_of_an_older_life),
 		cmocka_unit_test(test_word_ends_the_sleep_uring),
 		cmocka_unit_test(test_word_ends_the_sleep_plain),
