@@ -137,12 +137,12 @@ int ring_drain(const struct worker *w, struct sz_page_live *live, uint32_t cq_he
 		unsigned submitted = io_uring_smp_load_acquire(ring.sq.khead);
 		unsigned completed;
 		struct timespec pause = { .tv_nsec = NS_PER_MS / 4 };
+		/* Runs what is pending and moves entries from the overflow list. Returns -errno and leaves errno. */
+		int error =
+			io_uring_enter((unsigned)ring.ring_fd, 0, 0, IORING_ENTER_GETEVENTS, NULL);
 
-		/* Runs what is pending and moves entries from the overflow list. */
-		if (io_uring_enter((unsigned)ring.ring_fd, 0, 0, IORING_ENTER_GETEVENTS, NULL) <
-			    0 &&
-		    errno != EINTR && errno != EBUSY)
-			rc = -errno;
+		if (error < 0 && error != -EINTR && error != -EAGAIN && error != -EBUSY)
+			rc = error;
 		completed = io_uring_smp_load_acquire(ring.cq.ktail);
 		if (rc || completed == submitted)
 			break;
