@@ -12,7 +12,11 @@ cd "$work"
 PATH=$bin:$PATH
 
 say() {
-	printf '\n\033[1m%s\033[0m\n' "$*"
+	if [ -t 1 ]; then
+		printf '\n\033[1m%s\033[0m\n' "$*"
+	else
+		printf '\n%s\n' "$*"
+	fi
 }
 run() {
 	printf '$ %s\n' "$*"
