@@ -56,6 +56,7 @@ struct worker {
 	int status;    /* of the last life */
 	bool poisoned; /* killed by us for what it wrote */
 	bool hopeless; /* was killed for it too often */
+	bool revive;   /* a drain had ended it; it goes on */
 
 	uint64_t due_ns; /* CLOCK_MONOTONIC of its next timer event, 0: none */
 	uint64_t window_ns;

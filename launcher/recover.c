@@ -81,6 +81,8 @@ static int attach_and_recover(const struct pipeline *p, const struct worker *w, 
 		rc = ring_drain(w, l.live, l.next->cq_head);
 	if (rc)
 		return rc;
+	if (w->revive)
+		sz_ledger_revive(&l);
 	*what = "its ledger disagrees with its lanes";
 	return sz_ledger_recover(&l, ends.in, ends.out, &stats);
 }

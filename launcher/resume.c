@@ -230,8 +230,26 @@ static int recover_one(struct pipeline *p, struct worker *w)
 	return refuse_broken(p, worker_name(w), -EBADMSG);
 }
 
+/*
+ * What a drain has ended goes on: the sources it has stopped, and behind them all that ended because its inputs had.
+ * Workers stand in topological order, so one pass along the lanes finds these.
+ */
+static void choose_revivals(struct pipeline *p)
+{
+	for (uint32_t i = 0; i < p->plan->n_workers; i++) {
+		struct worker *w = &p->workers[i];
+		uint32_t by = sz_ledger_slot(&w->page)->ended_by;
+
+		w->revive = by == SZ_ENDED_BY_DRAIN;
+		for (uint32_t k = 0; k < p->plan->n_lanes && by == SZ_ENDED_BY_INPUTS; k++)
+			if (p->plan->lanes[k].consumer == i)
+				w->revive |= p->workers[p->plan->lanes[k].producer].revive;
+	}
+}
+
 int pipeline_recover_all(struct pipeline *p)
 {
+	choose_revivals(p);
 	for (uint32_t i = 0; i < p->plan->n_workers; i++) {
 		struct worker *w = &p->workers[i];
 		int rc = recover_one(p, w);
@@ -240,6 +258,7 @@ int pipeline_recover_all(struct pipeline *p)
 			return rc;
 		w->state =
 			sz_ledger_slot(&w->page)->run_state == SZ_RUN_ENDED ? SZ_W_ENDED : SZ_W_NEW;
+		w->revive = false;
 		w->shown->state = w->state;
 		w->shown->pid = 0;
 		w->shown->restarts = 0;

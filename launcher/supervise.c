@@ -353,9 +353,34 @@ static bool may_spin(const struct plan *plan)
 	return plan->n_workers <= (unsigned)CPU_COUNT(&set) && plan->n_workers <= quota;
 }
 
+/*
+ * Has the drain stopped a source before the end of an input whose size is known? Then the state is kept: a job that is
+ * started again goes on where it was, instead of reading, and writing, everything twice.
+ */
+static bool cut_short(const struct supervisor *s)
+{
+	const struct sz_view *v = s->report.view;
+	bool any = false;
+
+	for (uint32_t i = 0; v && i < s->p->plan->n_workers; i++) {
+		const struct worker *w = &s->p->workers[i];
+		uint64_t done = sz_view_gauge(v, i, SZ_G_PROGRESS);
+		uint64_t total = sz_view_gauge(v, i, SZ_G_PROGRESS_TOTAL);
+		char at[32], of[32];
+
+		if (sz_ledger_slot(&w->page)->ended_by != SZ_ENDED_BY_DRAIN || done >= total)
+			continue;
+		log_say("\"%s\" was stopped at %s of %s", worker_name(w),
+			sz_format_size(done, at, sizeof(at)),
+			sz_format_size(total, of, sizeof(of)));
+		any = true;
+	}
+	return any;
+}
+
 static int conclude(struct supervisor *s)
 {
-	bool ended = true;
+	bool ended = true, cut;
 	struct report_audit audit;
 	const char *state;
 	int status;
@@ -363,9 +388,10 @@ static int conclude(struct supervisor *s)
 	for (uint32_t i = 0; i < s->p->plan->n_workers; i++)
 		ended &= s->p->workers[i].state == SZ_W_ENDED;
 	audit = report_audit(&s->report);
+	cut = ended && cut_short(s);
 	if (ended && audit.failures == 0) {
-		pipeline_set_state(s->p, SZ_P_ENDED);
-		state = "ended";
+		pipeline_set_state(s->p, cut ? SZ_P_STOPPED : SZ_P_ENDED);
+		state = cut ? "drained" : "ended";
 		status = s->settings->strict && report_failed(&s->report) ? EXIT_RECORDS_FAILED
 									  : EXIT_DRAINED;
 	} else {
@@ -390,7 +416,10 @@ static int conclude(struct supervisor *s)
 	else if (s->p->keep)
 		log_say("\"%s\" %s and keeps its state: start the same graph again to go on, or "
 			"with --fresh to begin anew",
-			s->p->plan->name, s->gave_up ? "has failed" : "is stopped");
+			s->p->plan->name,
+			s->gave_up ? "has failed"
+			: cut      ? "was drained before its end"
+				   : "is stopped");
 	return status;
 }
 

@@ -311,6 +311,18 @@ int sz_ledger_check(const struct sz_ledger *l, const struct sz_lane *in, const s
 	return 0;
 }
 
+void sz_ledger_revive(struct sz_ledger *l)
+{
+	struct sz_slot *slot = (void *)l->slots[l->epoch & 1];
+	struct sz_lane_mark *marks = (void *)(slot + 1); /* inputs, then outputs */
+
+	for (uint32_t i = 0; i < l->h.n_in + l->h.n_out; i++)
+		sz_store_relaxed(&marks[i].word, marks[i].word & ~(uint64_t)SZ_LANE_ENDED);
+	/* Crash point "half revived": done again, whatever of it is there. */
+	sz_store_release(&slot->run_state, SZ_RUN_RUNNING);
+	memcpy(l->next, slot, l->h.slot_bytes);
+}
+
 int sz_ledger_recover(struct sz_ledger *l, const struct sz_lane *in, const struct sz_lane *out,
 		      struct sz_stats *stats)
 {

@@ -91,15 +91,16 @@ static int stdin_produce(struct sz_stage *s)
 {
 	struct stdin_private *p = sz_private(s);
 	struct stdin_state *st = sz_state(s);
+	bool over = st->eof;
 
 	if (sz_draining(s) && !st->eof) {
 		if (st->wanted) {
 			sz_io_cancel(s, STDIN_READ);
 			return SZ_WAIT;
 		}
-		st->eof = 1; /* what was read is emitted, the beginning of a line included */
+		over = true; /* what was read is emitted, the beginning of a line included */
 	}
-	switch (lines_emit(s, &p->lines, &st->lines, st->filled, st->eof)) {
+	switch (lines_emit(s, &p->lines, &st->lines, st->filled, over)) {
 	case LINES_EMITTED: return SZ_OK;
 	case LINES_END: return SZ_DONE;
 	case LINES_MORE: break;

@@ -298,6 +298,16 @@ static void adapt_batch(struct sz_stage *s, bool slept)
 		s->batch_limit *= 2;
 }
 
+static enum sz_ended_by ended_by(const struct sz_stage *s)
+{
+	if (s->draining)
+		return SZ_ENDED_BY_DRAIN;
+	for (uint32_t i = 0; i < s->n_in; i++)
+		if (!s->in_ended[i])
+			return SZ_ENDED_BY_ITSELF;
+	return s->n_in ? SZ_ENDED_BY_INPUTS : SZ_ENDED_BY_ITSELF;
+}
+
 static bool running(struct sz_stage *s)
 {
 	bool progress = s->ops->role == SZ_SOURCE ? produce(s) : take_input(s);
@@ -317,7 +327,7 @@ static bool running(struct sz_stage *s)
 		return progress;
 	for (uint32_t i = 0; i < s->n_in; i++)
 		s->in[i].own_flags |= SZ_LANE_ENDED;
-	s->ledger.next->timer_ns = 0;
+	s->ledger.next->ended_by = ended_by(s);
 	set_run_state(s, SZ_RUN_FINISHING);
 	return true;
 }
@@ -381,6 +391,8 @@ int sz_rt_start(struct sz_stage *s)
 		return rc;
 	if (run_state(s) == SZ_RUN_FRESH)
 		s->ledger.next->run_state = SZ_RUN_RUNNING;
+	if (run_state(s) == SZ_RUN_RUNNING)
+		s->ledger.next->ended_by = SZ_ENDED_BY_NOTHING;
 	sz_rt_commit(s);
 	sz_ring_bell(s);
 	return 0;

@@ -55,6 +55,14 @@ enum sz_run_state {
 	SZ_RUN_ENDED = 3,     /* outputs carry SZ_LANE_ENDED; nothing more to do */
 };
 
+/* Why a worker went from RUNNING to FINISHING. What a drain ended goes on when the pipeline is resumed. */
+enum sz_ended_by {
+	SZ_ENDED_BY_NOTHING = 0,
+	SZ_ENDED_BY_INPUTS = 1, /* all of them have ended */
+	SZ_ENDED_BY_ITSELF = 2, /* it said so, or nobody takes what it makes */
+	SZ_ENDED_BY_DRAIN = 3,	/* a source that was told to, at its end or not */
+};
+
 struct sz_page_header {
 	uint64_t magic;
 	uint32_t abi;
@@ -80,6 +88,8 @@ struct sz_slot {
 	uint64_t random;    /* state of the worker's random generator */
 	uint64_t timer_ns;  /* CLOCK_REALTIME at which tick is due; 0: none */
 	uint64_t committed_ns; /* when */
+	uint32_t ended_by;     /* enum sz_ended_by */
+	uint32_t zero;
 };
 
 /* Why a worker ended, in its own words: collected by the launcher after the reap. */
@@ -191,6 +201,15 @@ int sz_ledger_rollback(struct sz_ledger *l);
  * what its own end has published. Return: 0, -EBADMSG.
  */
 int sz_ledger_check(const struct sz_ledger *l, const struct sz_lane *in, const struct sz_lane *out);
+
+/**
+ * sz_ledger_revive() - let a worker that a drain has ended go on
+ *
+ * In the committed slot, in place: RUNNING, and no lane ended by it. For the process that recovers it when a pipeline is
+ * resumed, before sz_ledger_recover(); ended_by stays, so that the next resume comes to the same decision, until the
+ * worker's first commit clears it. May be killed anywhere and run again.
+ */
+void sz_ledger_revive(struct sz_ledger *l);
 
 /**
  * sz_ledger_recover() - all of recovery but the I/O: roll back, publish, wake
