@@ -281,6 +281,16 @@ static int launch(const struct arguments *a, struct catalog *catalog)
 		return rc;
 	if (!graph->error_count && !a->one_line && !a->check)
 		found = pipeline_look(graph->name, geteuid());
+	if (found == FOUND_ENDED && !a->fresh) {
+		rc = pipeline_clear_ended(graph->name, geteuid());
+		if (!rc)
+			log_warn("the last run of \"%s\" had come to its end when its launcher "
+				 "was killed: nothing is left to do; start it again for another "
+				 "run",
+				 graph->name);
+		graph_free(graph);
+		return rc;
+	}
 	if (found == FOUND_LIVE) {
 		rc = EXIT_WRONG;
 	} else if (!graph->error_count) {

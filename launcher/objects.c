@@ -56,16 +56,23 @@ static int map_ctl(struct pipeline *p)
 {
 	struct stat st;
 	void *map;
+	int fd, rc = 0;
 
 	if (fstat(p->lock_fd, &st) < 0)
 		return -errno;
 	if (st.st_size < (off_t)sizeof(*p->ctl))
 		return -EBADMSG;
-	map = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, p->lock_fd, 0);
+	/* Not by lock_fd: a mapping keeps its open file description alive, and with it the lock, in every child. */
+	fd = sz_object_reopen(p->lock_fd, 1);
+	if (fd < 0)
+		return fd;
+	map = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (map == MAP_FAILED)
-		return -errno;
-	p->ctl = map;
-	return 0;
+		rc = -errno;
+	else
+		p->ctl = map;
+	close(fd);
+	return rc;
 }
 
 static void unmap_ctl(struct pipeline *p)

@@ -122,10 +122,13 @@ const char *worker_name(const struct worker *w);
  */
 enum pipeline_found {
 	FOUND_NOTHING,
-	FOUND_DEAD, /* and resumable */
+	FOUND_DEAD,  /* and resumable */
+	FOUND_ENDED, /* all its stages have ended; its launcher died before it had cleared up */
 	FOUND_LIVE
 };
 enum pipeline_found pipeline_look(const char *name, unsigned uid);
+/* Remove what a run that had come to its end has left. Return: 0, the exit status if somebody else is at it. */
+int pipeline_clear_ended(const char *name, unsigned uid);
 
 /* ctl of a dead run is mapped and locked: may it be resumed? Opens its objects. 0 or the exit status. */
 int pipeline_resume(struct pipeline *p);

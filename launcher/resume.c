@@ -51,13 +51,35 @@ enum pipeline_found pipeline_look(const char *name, unsigned uid)
 		ctl = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
 	}
 	if (ctl != MAP_FAILED) {
-		if (sz_ctl_check(ctl, (uint64_t)st.st_size) == 0 && ctl->state != SZ_P_CREATING &&
-		    ctl->state != SZ_P_ENDED)
-			found = FOUND_DEAD;
+		if (sz_ctl_check(ctl, (uint64_t)st.st_size) == 0 && ctl->state != SZ_P_CREATING)
+			found = ctl->state == SZ_P_ENDED ? FOUND_ENDED : FOUND_DEAD;
 		munmap(ctl, (size_t)st.st_size);
 	}
 	close(fd);
 	return found;
+}
+
+int pipeline_clear_ended(const char *name, unsigned uid)
+{
+	char object[SZ_OBJECT_NAME_MAX];
+	int rc = sz_object_name(object, name, uid, SZ_OBJ_CTL, 0);
+	int fd = rc ? rc : sz_object_open(object, 1);
+
+	if (fd == -ENOENT)
+		return 0;
+	rc = fd < 0 ? fd : sz_object_lock(fd);
+	if (rc == -EAGAIN) {
+		rc = pipeline_refuse_live(name, fd);
+		close(fd);
+		return rc;
+	}
+	if (!rc)
+		rc = sz_object_remove_all(name, uid);
+	if (rc < 0)
+		log_error("removing what is left of \"%s\": %s", name, strerror(-rc));
+	if (fd >= 0)
+		close(fd);
+	return rc < 0 ? EXIT_SYSTEM : 0;
 }
 
 static int refuse_broken(const struct pipeline *p, const char *object, int rc)
@@ -212,7 +234,7 @@ int pipeline_resume(struct pipeline *p)
 
 static int recover_one(struct pipeline *p, struct worker *w)
 {
-	for (int tries = 0; tries < 3; tries++) {
+	for (int tries = 0; tries < 3;) {
 		pid_t pid = worker_recover(p, w, true);
 		int status;
 
@@ -225,9 +247,15 @@ static int recover_one(struct pipeline *p, struct worker *w)
 		if (WIFEXITED(status) && WEXITSTATUS(status) == RECOVERED)
 			return 0;
 		if (WIFEXITED(status) && WEXITSTATUS(status) == RECOVERY_BAD)
-			break;
+			return refuse_broken(p, worker_name(w), -EBADMSG);
+		/* Killed from outside: done again, as often as it takes. */
+		tries += !(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+		nanosleep(&(struct timespec){ .tv_nsec = 10 * NS_PER_MS }, NULL);
 	}
-	return refuse_broken(p, worker_name(w), -EBADMSG);
+	log_error("\"%s\" cannot be recovered now; what it holds is unharmed: start again, or give "
+		  "it up with --fresh",
+		  worker_name(w));
+	return EXIT_SYSTEM;
 }
 
 /*

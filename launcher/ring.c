@@ -83,11 +83,17 @@ int rings_create(struct pipeline *p)
 /* Hand prepared requests over. Return: 0, -errno. */
 static int submit(struct io_uring *ring)
 {
+	uint64_t end = sz_clock_ns(CLOCK_MONOTONIC) + DRAIN_NS;
 	int rc;
 
-	do {
+	for (;;) {
 		rc = io_uring_submit(ring);
-	} while (rc == -EINTR);
+		if (rc != -EINTR && rc != -EAGAIN && rc != -EBUSY)
+			break;
+		if (sz_clock_ns(CLOCK_MONOTONIC) > end)
+			break;
+		nanosleep(&(struct timespec){ .tv_nsec = NS_PER_MS }, NULL);
+	}
 	return rc < 0 ? rc : 0;
 }
 

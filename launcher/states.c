@@ -96,6 +96,9 @@ void worker_kill(struct worker *w)
 {
 	if (w->pidfd >= 0)
 		pidfd_send_signal(w->pidfd, SIGKILL, NULL, 0);
+	/* Its recovery may hang, too: it is done again. */
+	if (w->helper_fd >= 0)
+		pidfd_send_signal(w->helper_fd, SIGKILL, NULL, 0);
 }
 
 /* Deaths */

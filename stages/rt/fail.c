@@ -38,6 +38,21 @@ static json_t *base64(const void *data, uint32_t len)
 	return value;
 }
 
+/* File names and what libraries say need not be UTF-8. */
+static json_t *printable(const char *text)
+{
+	char copy[sizeof(((struct sz_stage *)0)->error_text)];
+	json_t *value = json_string(text);
+
+	if (value)
+		return value;
+	snprintf(copy, sizeof(copy), "%s", text);
+	for (char *p = copy; *p; p++)
+		if ((unsigned char)*p >= 0x80)
+			*p = '?';
+	return json_string(copy);
+}
+
 /* As text if it is valid UTF-8 and the line does not grow too long, else in base64. */
 static char *envelope(struct sz_stage *s, int error, const char *text, const void *data,
 		      uint32_t len, bool as_text)
@@ -51,10 +66,10 @@ static char *envelope(struct sz_stage *s, int error, const char *text, const voi
 		as_text = false;
 	if (data && !as_text)
 		record = base64(data, len);
-	o = json_pack("{s:i, s:o, s:s, s:s, s:i, s:s, s:i, s:i}", "v", ENVELOPE_VERSION, "time",
+	o = json_pack("{s:i, s:o, s:s, s:s, s:i, s:o, s:i, s:i}", "v", ENVELOPE_VERSION, "time",
 		      time_text(s->now_ns), "pipeline", sz_pipeline_name(s), "stage",
-		      sz_stage_name(s), "worker", (int)sz_worker_number(s), "error", text, "errno",
-		      error, "attempts", 1);
+		      sz_stage_name(s), "worker", (int)sz_worker_number(s), "error",
+		      printable(text), "errno", error, "attempts", 1);
 	SZ_ASSERT(o);
 	if (record)
 		json_object_set_new(o, as_text ? "record" : "record_b64", record);
