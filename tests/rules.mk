@@ -18,6 +18,8 @@ unit_proofs_cflags := -DSZ_TOP='"$(CURDIR)"'
 unit_proofs_libs := $(patsubst %,-Wl$(comma)--wrap=%,sz_emit sz_journal sz_hold sz_count sz_timer sz_ledger_commit \
 	sz_wake_peers sz_io_submit)
 unit_launcher_src := $(filter-out launcher/main.c,$(wildcard launcher/*.c)) $(graph_src)
+unit_launcher_cflags := -Ilauncher
+unit_launcher_libs := $(streamz-launch_libs)
 
 # $(1) program, $(2) folder, $(3) source
 define unit_rule
