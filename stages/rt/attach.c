@@ -66,7 +66,7 @@ static int attach_edges(struct sz_stage *s)
 			.lane = &s->out[wires[i].first_out],
 			.counters = s->ledger.counters + sz_counter_edge(i, SZ_E_OFFERED),
 		};
-		if (failed > 0 && port == failed) {
+		if (is_failed_edge(s, &s->edges[i])) {
 			uint64_t space = sz_record_space(s->edges[i].lane->max_record);
 
 			if (space > s->fail_space)
@@ -93,8 +93,7 @@ int sz_rt_check_emits(struct sz_stage *s)
 	for (uint32_t i = 0; i < s->n_edges; i++) {
 		const struct sz_edge *e = &s->edges[i];
 
-		if (e->overflow != SZ_OVERFLOW_BLOCK ||
-		    (s->failed_port && e->port == s->failed_port))
+		if (e->overflow != SZ_OVERFLOW_BLOCK || is_failed_edge(s, e))
 			continue;
 		if (bytes > e->lane->limit_bytes || records > e->lane->limit_records)
 			return sz_error(s, -E2BIG,

@@ -32,7 +32,7 @@ static void measure_room(struct sz_stage *s, uint64_t bytes, uint64_t records)
 	for (uint32_t i = 0; i < s->n_edges; i++) {
 		struct sz_edge *e = &s->edges[i];
 		struct sz_lane *lane = e->lane;
-		bool failed = s->failed_port && e->port == s->failed_port;
+		bool failed = is_failed_edge(s, e);
 		uint64_t want_bytes = failed ? s->fail_space : bytes,
 			 want_records = failed ? 1 : records;
 		uint64_t free_bytes, free_records;
@@ -259,7 +259,7 @@ bool sz_all_outputs_closed(struct sz_stage *s)
 	for (uint32_t i = 0; i < s->n_edges; i++) {
 		struct sz_edge *e = &s->edges[i];
 
-		if (s->failed_port && e->port == s->failed_port)
+		if (is_failed_edge(s, e))
 			continue;
 		if (!(e->lane->peer_flags & SZ_LANE_ENDED))
 			return false;

@@ -77,6 +77,7 @@ static int worker_main(const struct sz_stage_ops *ops, const struct sz_wiring *w
 	if (rc)
 		sz_give_up(s, "option %s: %s", option, error);
 	setproctitle("-streamz: %s/%s/%u", sz_pipeline_name(s), sz_stage_name(s), w->worker);
+	signal(SIGPIPE, SIG_IGN); /* a reader that has gone is an EPIPE */
 	sz_attention_init();
 	rc = sz_rt_start(s);
 	if (rc)

@@ -89,6 +89,12 @@ struct sz_stage {
 	uint64_t started_ns; /* CLOCK_MONOTONIC */
 };
 
+/* Does it lead from the failed port? */
+static inline bool is_failed_edge(const struct sz_stage *s, const struct sz_edge *e)
+{
+	return s->failed_port && e->port == s->failed_port;
+}
+
 /* setup.c */
 /* All options of a type, wired or by default; freed by the caller. Return: 0, -ENOMEM; -EINVAL, -ERANGE and @option,
  * @error set. */

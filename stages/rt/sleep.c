@@ -19,7 +19,6 @@
 
 #define WAKE_DELAY_NS 200000ull
 #define BACKSTOP_NS   (2 * SZ_NS_PER_S)
-#define SPIN_ROUNDS   2000u
 
 uint64_t (*sz_clock_hook)(void);
 
@@ -49,7 +48,6 @@ void sz_attention_init(void)
 	sigset_t set;
 
 	sigaction(SZ_ATTENTION_SIGNAL, &sa, NULL);
-	signal(SIGPIPE, SIG_IGN); /* a reader that has gone is an EPIPE */
 	sigemptyset(&set);
 	sigaddset(&set, SZ_ATTENTION_SIGNAL);
 	sigprocmask(SIG_UNBLOCK, &set, &wait_mask);
