@@ -56,7 +56,7 @@ static int worker_main(const struct sz_stage_ops *ops, const struct sz_wiring *w
 	static struct sz_stage stage;
 	struct sz_stage *s = &stage;
 	char error[SZ_VALUE_ERROR_SIZE];
-	const char *option = NULL;
+	const char *option;
 	int rc;
 
 	rc = sz_rt_attach(s, ops, w);
@@ -75,7 +75,7 @@ static int worker_main(const struct sz_stage_ops *ops, const struct sz_wiring *w
 	}
 	rc = sz_values_parse(ops, w, &s->values, error, &option);
 	if (rc)
-		sz_give_up(s, "option %s: %s", option, error);
+		sz_give_up(s, "option%s%s: %s", *option ? " " : "s", option, error);
 	setproctitle("-streamz: %s/%s/%u", sz_pipeline_name(s), sz_stage_name(s), w->worker);
 	signal(SIGPIPE, SIG_IGN); /* a reader that has gone is an EPIPE */
 	sz_attention_init();

@@ -96,8 +96,8 @@ static inline bool is_failed_edge(const struct sz_stage *s, const struct sz_edge
 }
 
 /* setup.c */
-/* All options of a type, wired or by default; freed by the caller. Return: 0, -ENOMEM; -EINVAL, -ERANGE and @option,
- * @error set. */
+/* All options of a type, wired or by default; freed by the caller. Return: 0; or -EINVAL, -ERANGE, -ENOMEM, @error set,
+ * and @option: the one that is wrong, "" where none is. */
 int sz_values_parse(const struct sz_stage_ops *ops, const struct sz_wiring *w,
 		    struct sz_value **out, char error[SZ_VALUE_ERROR_SIZE], const char **option);
 /* The value of a declared option; values are parallel to ops->options. */

@@ -36,8 +36,11 @@ int sz_values_parse(const struct sz_stage_ops *ops, const struct sz_wiring *w,
 	while (ops->options && ops->options[count].name)
 		count++;
 	values = calloc(count + 1, sizeof(*values));
-	if (!values)
+	if (!values) {
+		*option = "";
+		snprintf(error, SZ_VALUE_ERROR_SIZE, "%s", strerror(ENOMEM));
 		return -ENOMEM;
+	}
 	for (size_t i = 0; i < count; i++) {
 		const struct sz_option *o = &ops->options[i];
 		const struct sz_wire_option *given = wired_option(w, o->name);
@@ -209,7 +212,7 @@ int sz_check_main(const struct sz_stage_ops *ops, const struct sz_wiring *w)
 {
 	struct sz_plan p = { .ops = ops, .wiring = w };
 	char error[SZ_VALUE_ERROR_SIZE];
-	const char *option = NULL;
+	const char *option;
 	int rc = sz_values_parse(ops, w, &p.values, error, &option);
 
 	if (rc) {
