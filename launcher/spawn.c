@@ -138,8 +138,7 @@ static _Noreturn void child_fails(int exec_fd, const char *what)
 	char text[160];
 	int n = snprintf(text, sizeof(text), "%s: %s", what, strerror(errno));
 
-	if (write(exec_fd, text, (size_t)n) < 0)
-		_exit(SZ_EXIT_SYSTEM);
+	(void)!write(exec_fd, text, (size_t)n); /* unheard, the status says as much */
 	_exit(SZ_EXIT_SYSTEM);
 }
 
