@@ -385,7 +385,7 @@ static int judge_left_over(struct pipeline *p, enum left_over left_over, bool *u
 			  p->plan->name, p->uid);
 		return EXIT_SYSTEM;
 	}
-	*usable = p->ctl->state != SZ_P_CREATING && p->ctl->state != SZ_P_ENDED;
+	*usable = sz_pipeline_is_resumable(p->ctl->state);
 	return 0;
 }
 

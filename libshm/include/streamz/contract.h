@@ -99,6 +99,12 @@ enum sz_pipeline_state {
 	SZ_P_FAILED = 6,  /* a stage gave up; resumable */
 };
 
+/* Of a pipeline whose launcher is gone: is there something to go on with? */
+static inline bool sz_pipeline_is_resumable(uint32_t state)
+{
+	return state != SZ_P_CREATING && state != SZ_P_ENDED;
+}
+
 enum sz_worker_state {
 	SZ_W_NEW = 0,      /* not started yet in this run */
 	SZ_W_STARTING = 1, /* forked; has not reported */
@@ -262,13 +268,20 @@ struct sz_wire_builder *sz_wire_new(void);
 void sz_wire_free(struct sz_wire_builder *b);
 /* The fixed part, to be filled in. Valid until the next call on b. */
 struct sz_wiring *sz_wire_head(struct sz_wire_builder *b);
-/* Append bytes, 8-aligned; Return: the offset. Failures are remembered until sz_wire_finish(). */
+/* Append bytes, 8-aligned. Return: the offset; 0 after a failure, which is remembered until sz_wire_finish(). */
 uint32_t sz_wire_put(struct sz_wire_builder *b, const void *bytes, size_t len);
+/* Append text and a NUL; @len does not count it. Return: as sz_wire_put(), 0 on failure. */
 uint32_t sz_wire_string(struct sz_wire_builder *b, const char *text, size_t len);
 /* Write to a sealed memfd, CLOEXEC. Return: the descriptor, -ENOMEM, -E2BIG, -errno. */
 int sz_wire_finish(struct sz_wire_builder *b);
 
-/* Map and check a wiring. Return: 0, -EBADMSG, -errno. */
+/**
+ * sz_wiring_attach() - map and check a wiring
+ * @fd:		from sz_wire_finish(); may be closed afterwards
+ * @out:	read-only, lies there until munmap(@out, @out->bytes); a worker keeps it for its life
+ *
+ * Return: 0; -EBADMSG: not a wiring of this ABI, or an offset in it leads nowhere; -errno of fstat or mmap.
+ */
 int sz_wiring_attach(int fd, const struct sz_wiring **out);
 static inline const char *sz_wire_text(const struct sz_wiring *w, uint32_t at)
 {

@@ -170,6 +170,7 @@ int sz_lane_format(int fd, uint32_t lane_index, uint64_t cap_bytes, uint64_t lim
  * Return: 0, -EBADMSG (not a lane of this ABI, or sizes that do not fit), -errno of mmap or fstat.
  */
 int sz_lane_attach(struct sz_lane *lane, int fd, enum sz_lane_side side);
+/* Unmap, and zero @lane; what was not published is forgotten. A zeroed one is fine. */
 void sz_lane_detach(struct sz_lane *lane);
 
 /* The two end pages of a lane attached for recovery or observation. */

@@ -155,6 +155,7 @@ int sz_page_format(int fd, const struct sz_page_plan *plan);
  * Return: 0; -EBADMSG: not a page of this ABI, or its slot is not whole; -errno.
  */
 int sz_ledger_attach(struct sz_ledger *l, int fd, int writable);
+/* Unmap, and zero @l; what was not committed is forgotten. A zeroed one is fine. */
 void sz_ledger_detach(struct sz_ledger *l);
 
 /* The committed slot's parts, for looking at a page that another process may own; n_* are in l->h. */
@@ -173,9 +174,9 @@ void sz_ledger_commit(struct sz_ledger *l);
  * @at:		inside the arena
  * @len:	bytes
  *
- * Call before the first store to them in a batch. Return: 0, -ENOSPC: the journal is full; the batch has to be
- * committed first (the runtime calls a handler only with the declared room left, so this means a handler declared
- * too little).
+ * Call before the first store to them in a batch. Return: 0; -EINVAL: they do not lie in the arena; -ENOSPC: the
+ * journal is full, and the batch has to be committed first (the runtime calls a handler only with the declared room
+ * left, so this means a handler declared too little).
  */
 int sz_ledger_journal(struct sz_ledger *l, const void *at, size_t len);
 

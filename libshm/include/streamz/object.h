@@ -24,7 +24,13 @@ extern "C" {
  */
 int sz_object_create(const char *name, uint64_t bytes);
 
-/* Open an existing object. Return: a CLOEXEC descriptor, -ENOENT, -EACCES, -EPERM (to be written, but another user's), -errno. */
+/**
+ * sz_object_open() - open an existing object
+ * @name:	from sz_object_name()
+ * @writable:	0 to look only, which the object's mode has to permit; to be written it has to be our own
+ *
+ * Return: a CLOEXEC descriptor; -ENOENT; -EACCES; -EPERM: to be written, but another user's; -errno.
+ */
 int sz_object_open(const char *name, int writable);
 
 /* Remove a name. Return: 0, -errno. */
@@ -57,10 +63,23 @@ int sz_object_reopen(int fd, int writable);
  */
 int sz_object_each(unsigned uid, int (*found)(void *ctx, const char *pipeline), void *ctx);
 
-/* Remove every object of a pipeline, ctl last. Return: how many, -errno of the first that failed. */
+/**
+ * sz_object_remove_all() - remove every object of a pipeline
+ *
+ * ctl goes last, and not before all others have: killed, or stopped by an error, it can be called again. Processes that
+ * have an object mapped keep it. The caller has made sure that nobody who lives needs the names (sz_object_is_live()).
+ *
+ * Return: how many were removed, 0: there were none; -errno of the first that failed, the others are removed.
+ */
 int sz_object_remove_all(const char *pipeline, unsigned uid);
 
-/* Free bytes of the file system behind /dev/shm. Return: 0, -errno. */
+/**
+ * sz_object_space() - room for objects
+ * @free_bytes:	what is left in the file system behind /dev/shm; others take from it at any time, so that only
+ *		sz_object_create() can promise
+ *
+ * Return: 0, -errno of statvfs.
+ */
 int sz_object_space(uint64_t *free_bytes);
 
 #ifdef __cplusplus

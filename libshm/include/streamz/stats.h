@@ -101,12 +101,30 @@ enum sz_gauge {
 	SZ_G_FIXED
 };
 
-/* Size of the object; 0 if n_stats is too large. */
+/* Size of the object, whole pages; 0 if n_stats is 0 or above SZ_STATS_MAX. */
 uint64_t sz_stats_plan_bytes(uint32_t n_stats);
+
+/**
+ * sz_stats_format() - write the header and the descriptors of a fresh, zeroed object
+ * @fd:		the object, already sz_stats_plan_bytes(@n_stats) large; may be closed afterwards
+ * @worker_index: in the pipeline's topology
+ * @n_counters:	how many of the values are counters of the ledger; they come first
+ * @desc:	@n_stats of them, copied
+ *
+ * Return: 0; -EINVAL: a size that sz_stats_plan_bytes() refuses, or more counters than values; -errno of mmap.
+ */
 int sz_stats_format(int fd, uint32_t worker_index, uint32_t n_counters,
 		    const struct sz_stat_desc *desc, uint32_t n_stats);
-/* Return: 0, -EBADMSG, -errno. */
+/**
+ * sz_stats_attach() - map a worker's statistics
+ * @s:		filled in on success
+ * @fd:		the object, may be closed afterwards
+ * @writable:	0 to look only; there is one writer: the worker, or its recovery
+ *
+ * Return: 0; -EBADMSG: not statistics of this ABI, or sizes that do not fit; -errno of fstat or mmap.
+ */
 int sz_stats_attach(struct sz_stats *s, int fd, int writable);
+/* Unmap, and zero @s. A zeroed one is fine. */
 void sz_stats_detach(struct sz_stats *s);
 
 /**
