@@ -147,10 +147,10 @@ static int check_worker(struct pipeline *p, struct worker *w)
 		return refuse_broken(p, "the stage page", rc);
 	if (w->page.h.worker_index != w->index || w->page.h.n_in != want->n_in ||
 	    w->page.h.n_out != want->n_out || w->page.h.n_counters != want->n_counters ||
-	    w->page.h.journal_bytes != ((want->journal_bytes + 7) & ~7ull) ||
+	    w->page.h.journal_bytes != sz_round_up(want->journal_bytes, 8) ||
 	    /* 0 of a stage that was asked how to go on: what there is has to do. */
 	    (want->arena_bytes && w->page.h.arena_bytes != want->arena_bytes) ||
-	    w->page.h.state_bytes != ((want->state_bytes + 7) & ~7u))
+	    w->page.h.state_bytes != sz_round_up(want->state_bytes, 8))
 		return refuse_changed(p, "stage", worker_name(w), "other memory");
 	rc = sz_stats_attach(&stats, w->stats_fd, 0);
 	if (rc)

@@ -183,7 +183,7 @@ static void end_mark(const struct sz_view *view, uint32_t index, bool producer,
 
 static uint64_t capacity_records(const struct sz_lane *lane)
 {
-	return lane_cap_bytes(lane) / SZ_RECORD_HEADER;
+	return sz_lane_cap_bytes(lane) / SZ_RECORD_HEADER;
 }
 
 static void lane_fill(struct sz_view *view, uint32_t i, uint32_t k, struct sz_audit_check *c)
@@ -198,7 +198,7 @@ static void lane_fill(struct sz_view *view, uint32_t i, uint32_t k, struct sz_au
 	for (int n = 0; n < STILL_TRIES; n++) {
 		end_mark(view, i, false, &head);
 		end_mark(view, i, true, &tail);
-		if (mark_pos(&tail) - mark_pos(&head) <= lane_cap_bytes(lane))
+		if (mark_pos(&tail) - mark_pos(&head) <= sz_lane_cap_bytes(lane))
 			rc = walk(lane, mark_pos(&head), mark_pos(&tail), &fill, &bad);
 		else
 			rc = -ERANGE;
@@ -219,7 +219,7 @@ static void lane_fill(struct sz_view *view, uint32_t i, uint32_t k, struct sz_au
 	if (rc == -ERANGE)
 		snprintf(c->why, sizeof(c->why),
 			 "the ends are %" PRIu64 " bytes apart, the lane holds %" PRIu64,
-			 mark_pos(&tail) - mark_pos(&head), lane_cap_bytes(lane));
+			 mark_pos(&tail) - mark_pos(&head), sz_lane_cap_bytes(lane));
 	else if (rc)
 		snprintf(c->why, sizeof(c->why),
 			 "the record at position %" PRIu64 " has an impossible header", bad);
@@ -243,7 +243,7 @@ static void lane_word(struct sz_view *view, uint32_t i, bool producer, struct sz
 	c->left = mark.records;
 	term(c, "published", word.records);
 	c->slack = settled ? 0 : capacity_records(lane);
-	if (lag > (settled ? 0 : lane_cap_bytes(lane)))
+	if (lag > (settled ? 0 : sz_lane_cap_bytes(lane)))
 		snprintf(c->why, sizeof(c->why), "published position %" PRIu64 ", ledger %" PRIu64,
 			 mark_pos(&word), mark_pos(&mark));
 }

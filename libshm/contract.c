@@ -13,7 +13,7 @@
 
 uint64_t sz_ctl_layout(struct sz_ctl *c)
 {
-	uint64_t at = (sizeof(*c) + 63) & ~63ull;
+	uint64_t at = sz_round_up(sizeof(*c), 64);
 
 	c->stages_at = at;
 	at += (uint64_t)c->n_stages * sizeof(struct sz_ctl_stage);
@@ -23,7 +23,7 @@ uint64_t sz_ctl_layout(struct sz_ctl *c)
 	at += (uint64_t)c->n_edges * sizeof(struct sz_ctl_edge);
 	c->lanes_at = at;
 	at += (uint64_t)c->n_lanes * sizeof(struct sz_ctl_lane);
-	c->object_bytes = (at + SZ_PAGE_BYTES - 1) & ~(uint64_t)(SZ_PAGE_BYTES - 1);
+	c->object_bytes = sz_round_up(at, SZ_PAGE_BYTES);
 	return c->object_bytes;
 }
 
@@ -123,7 +123,7 @@ struct sz_wiring *sz_wire_head(struct sz_wire_builder *b)
 
 uint32_t sz_wire_put(struct sz_wire_builder *b, const void *bytes, size_t len)
 {
-	size_t at = (b->used + 7) & ~(size_t)7;
+	size_t at = (size_t)sz_round_up(b->used, 8);
 
 	if (b->error)
 		return 0;

@@ -162,16 +162,16 @@ void sz_lane_seek(struct sz_lane *lane, uint64_t pos_flags, uint64_t records)
 {
 	uint64_t claim = sz_load_relaxed(&lane->own->claim);
 
-	lane->pos = pos_flags & ~(uint64_t)SZ_LANE_FLAGS;
+	lane->pos = sz_word_pos(pos_flags);
 	lane->own_flags = (uint32_t)(pos_flags & SZ_LANE_FLAGS);
 	lane->records = records;
 	/* Until the first refresh nothing is known of the peer: to a producer the lane is full, to a consumer empty. */
 	lane->peer_pos = lane->pos;
 	if (lane->own == sz_lane_producer_end(lane))
-		lane->peer_pos -= lane->mask + 1;
+		lane->peer_pos -= sz_lane_cap_bytes(lane);
 	lane->peer_records = records;
 	lane->peer_flags = 0;
-	lane->claimed = claim - lane->pos <= lane->mask + 1 ? claim : lane->pos;
+	lane->claimed = claim - lane->pos <= sz_lane_cap_bytes(lane) ? claim : lane->pos;
 }
 
 /*
@@ -207,13 +207,13 @@ int sz_lane_tx_refresh(struct sz_lane *lane)
 {
 	uint64_t word = sz_load_acquire(&lane->peer->pos); /* pairs: sz_end_publish() of head */
 	uint64_t records = sz_load_relaxed(&lane->peer->records);
-	uint64_t pos = word & ~(uint64_t)SZ_LANE_FLAGS;
+	uint64_t pos = sz_word_pos(word);
 
 	if (sz_unlikely(lane->pos - pos > lane->limit_bytes))
 		return sz_lane_poison(lane);
 	/* The count is stored before the position, so it may be ahead of pos, never ahead of what we published. */
 	if (sz_unlikely(lane->records - records > lane->limit_records ||
-			lane->records - records > (lane->mask + 1) / SZ_RECORD_HEADER))
+			lane->records - records > sz_lane_cap_bytes(lane) / SZ_RECORD_HEADER))
 		return sz_lane_poison(lane);
 	lane->peer_pos = pos;
 	lane->peer_records = records;
@@ -226,7 +226,7 @@ int sz_lane_tx_refresh(struct sz_lane *lane)
 int sz_lane_rx_refresh(struct sz_lane *lane)
 {
 	uint64_t word = sz_load_acquire(&lane->peer->pos); /* pairs: sz_end_publish() of tail */
-	uint64_t pos = word & ~(uint64_t)SZ_LANE_FLAGS;
+	uint64_t pos = sz_word_pos(word);
 
 	if (sz_unlikely(pos - lane->pos > lane->limit_bytes ||
 			pos - lane->pos < lane->peer_pos - lane->pos))
@@ -265,8 +265,8 @@ int sz_lane_tap(const struct sz_lane *lane, uint64_t *pos, void *buf, size_t siz
 		struct sz_record *out)
 {
 	const struct sz_lane_end *producer = sz_lane_producer_end(lane);
-	uint64_t cap = lane->mask + 1;
-	uint64_t tail = sz_load_acquire(&producer->pos) & ~(uint64_t)SZ_LANE_FLAGS;
+	uint64_t cap = sz_lane_cap_bytes(lane);
+	uint64_t tail = sz_word_pos(sz_load_acquire(&producer->pos));
 	struct sz_record_header h;
 
 	if (*pos == tail)

@@ -20,11 +20,6 @@ struct journal_entry {
 	uint32_t len;
 };
 
-static uint64_t round_up(uint64_t n, uint64_t to)
-{
-	return (n + to - 1) / to * to;
-}
-
 static bool plan_header(const struct sz_page_plan *p, struct sz_page_header *h)
 {
 	if (p->n_in > SZ_LANES_MAX || p->n_out > SZ_LANES_MAX || p->n_counters > SZ_STATS_MAX ||
@@ -38,17 +33,17 @@ static bool plan_header(const struct sz_page_plan *p, struct sz_page_header *h)
 		.n_in = p->n_in,
 		.n_out = p->n_out,
 		.n_counters = p->n_counters,
-		.state_bytes = (uint32_t)round_up(p->state_bytes, 8),
-		.journal_bytes = round_up(p->journal_bytes, 8),
-		.arena_bytes = round_up(p->arena_bytes, SZ_PAGE_BYTES),
+		.state_bytes = (uint32_t)sz_round_up(p->state_bytes, 8),
+		.journal_bytes = sz_round_up(p->journal_bytes, 8),
+		.arena_bytes = sz_round_up(p->arena_bytes, SZ_PAGE_BYTES),
 		.slots_at = SLOTS_AT,
 	};
-	h->slot_bytes = round_up(sizeof(struct sz_slot) +
-					 (p->n_in + p->n_out) * sizeof(struct sz_lane_mark) +
-					 p->n_counters * sizeof(uint64_t) + h->state_bytes,
-				 SZ_CACHELINE);
+	h->slot_bytes = sz_round_up(sizeof(struct sz_slot) +
+					    (p->n_in + p->n_out) * sizeof(struct sz_lane_mark) +
+					    p->n_counters * sizeof(uint64_t) + h->state_bytes,
+				    SZ_CACHELINE);
 	h->journal_at = SLOTS_AT + 2 * h->slot_bytes;
-	h->arena_at = round_up(h->journal_at + h->journal_bytes, SZ_PAGE_BYTES);
+	h->arena_at = sz_round_up(h->journal_at + h->journal_bytes, SZ_PAGE_BYTES);
 	h->object_bytes = h->arena_at + h->arena_bytes;
 	return true;
 }
@@ -211,7 +206,7 @@ static uint64_t journal_word(uint64_t epoch, uint64_t bytes)
 
 int sz_ledger_journal(struct sz_ledger *l, const void *at, size_t len)
 {
-	size_t padded = (len + 7) & ~(size_t)7;
+	size_t padded = (size_t)sz_round_up(len, 8);
 	uint64_t offset = (uint64_t)((const uint8_t *)at - l->arena);
 	struct journal_entry entry = { .offset = (uint32_t)offset, .len = (uint32_t)len };
 	uint8_t *to = l->journal + l->journal_used;
@@ -249,7 +244,7 @@ int sz_ledger_rollback(struct sz_ledger *l)
 			if (used < sizeof(entry))
 				return -EBADMSG;
 			memcpy(&entry, l->journal + used - sizeof(entry), sizeof(entry));
-			padded = ((uint64_t)entry.len + 7) & ~7ull;
+			padded = sz_round_up(entry.len, 8);
 			if (padded + sizeof(entry) > used || entry.offset > l->h.arena_bytes ||
 			    entry.len > l->h.arena_bytes - entry.offset)
 				return -EBADMSG;
@@ -269,8 +264,7 @@ int sz_ledger_rollback(struct sz_ledger *l)
 /* 0 <= ahead - behind <= limit, flags apart */
 static bool in_order(uint64_t ahead, uint64_t behind, const struct sz_lane *lane)
 {
-	return (ahead & ~(uint64_t)SZ_LANE_FLAGS) - (behind & ~(uint64_t)SZ_LANE_FLAGS) <=
-	       lane->limit_bytes;
+	return sz_word_pos(ahead) - sz_word_pos(behind) <= lane->limit_bytes;
 }
 
 /*

@@ -11,22 +11,19 @@
 
 #define READ_TRIES 1000
 
-static uint64_t whole_pages(uint64_t bytes)
-{
-	return (bytes + SZ_PAGE_BYTES - 1) & ~(uint64_t)(SZ_PAGE_BYTES - 1);
-}
-
 static uint64_t values_at(uint32_t n_stats)
 {
-	return whole_pages(SZ_PAGE_BYTES + (uint64_t)n_stats * sizeof(struct sz_stat_desc));
+	return sz_round_up(SZ_PAGE_BYTES + (uint64_t)n_stats * sizeof(struct sz_stat_desc),
+			   SZ_PAGE_BYTES);
 }
 
 uint64_t sz_stats_plan_bytes(uint32_t n_stats)
 {
 	if (n_stats == 0 || n_stats > SZ_STATS_MAX)
 		return 0;
-	return whole_pages(values_at(n_stats) + sizeof(struct sz_stats_live) +
-			   n_stats * sizeof(uint64_t));
+	return sz_round_up(values_at(n_stats) + sizeof(struct sz_stats_live) +
+				   n_stats * sizeof(uint64_t),
+			   SZ_PAGE_BYTES);
 }
 
 int sz_stats_format(int fd, uint32_t worker_index, uint32_t n_counters,

@@ -403,7 +403,7 @@ static int lane_attach(struct sz_view_private *p, uint32_t index)
 	close(fd);
 	if (rc)
 		return rc;
-	if (o->lane.lane_index != index || lane_cap_bytes(&o->lane) != c->cap_bytes) {
+	if (o->lane.lane_index != index || sz_lane_cap_bytes(&o->lane) != c->cap_bytes) {
 		sz_lane_detach(&o->lane);
 		return -EBADMSG;
 	}
@@ -423,7 +423,7 @@ static int ends_read(const struct sz_lane *lane, struct sz_lane_mark *tail,
 		end_read(sz_lane_consumer_end(lane), &after);
 		if (after.word != head->word)
 			continue;
-		return mark_pos(tail) - mark_pos(head) > lane_cap_bytes(lane) ? -EBADMSG : 0;
+		return mark_pos(tail) - mark_pos(head) > sz_lane_cap_bytes(lane) ? -EBADMSG : 0;
 	}
 	return 0;
 }
@@ -447,7 +447,7 @@ static void lane_read(struct sz_view *view, uint32_t index)
 		/* Nobody may have published what was committed last. */
 		tail = from->ledger.out[c->producer_out];
 		head = to->ledger.in[c->consumer_in];
-		if (mark_pos(&tail) - mark_pos(&head) > lane_cap_bytes(lane))
+		if (mark_pos(&tail) - mark_pos(&head) > sz_lane_cap_bytes(lane))
 			v.error = -EBADMSG;
 	} else {
 		v.error = ends_read(lane, &tail, &head);
@@ -459,8 +459,8 @@ static void lane_read(struct sz_view *view, uint32_t index)
 	v.tail_flags = (uint32_t)(tail.word & SZ_LANE_FLAGS);
 	v.head_flags = (uint32_t)(head.word & SZ_LANE_FLAGS);
 	v.fill_bytes = mark_pos(&tail) - mark_pos(&head);
-	if (v.fill_bytes > lane_cap_bytes(lane))
-		v.fill_bytes = lane_cap_bytes(lane);
+	if (v.fill_bytes > sz_lane_cap_bytes(lane))
+		v.fill_bytes = sz_lane_cap_bytes(lane);
 	/* The counts are stored before the positions: either may be a batch ahead of what it belongs to. */
 	if (tail.records - head.records < 1ull << 63)
 		v.fill_records = tail.records - head.records;

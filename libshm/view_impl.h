@@ -37,15 +37,9 @@ struct sz_view_private {
 	struct sz_view_edge *edges;
 };
 
-/* Position of a published word, or of a mark of the ledger. */
 static inline uint64_t mark_pos(const struct sz_lane_mark *m)
 {
-	return m->word & ~(uint64_t)SZ_LANE_FLAGS;
-}
-
-static inline uint64_t lane_cap_bytes(const struct sz_lane *lane)
-{
-	return lane->mask + 1;
+	return sz_word_pos(m->word);
 }
 
 /* What an end has published. The count is stored before the position, so it may be a batch ahead of it. */

@@ -67,7 +67,7 @@ bool sz_attention_taken(void)
 
 static bool enough(const struct sz_lane *lane, bool consumer)
 {
-	uint64_t peer = sz_load_relaxed(&lane->peer->pos) & ~(uint64_t)SZ_LANE_FLAGS;
+	uint64_t peer = sz_word_pos(sz_load_relaxed(&lane->peer->pos));
 	/* Producer: bytes ready for the consumer. Consumer: bytes free for the producer. */
 	uint64_t ready = consumer ? lane->limit_bytes - (peer - lane->pos) : lane->pos - peer;
 

@@ -132,10 +132,27 @@ struct sz_lane {
 
 enum sz_lane_side { SZ_LANE_PRODUCER, SZ_LANE_CONSUMER, SZ_LANE_OBSERVER, SZ_LANE_RECOVERY };
 
+/* The least multiple of @to, a power of two, that is >= @n; @n + @to does not overflow. */
+static inline uint64_t sz_round_up(uint64_t n, uint64_t to)
+{
+	return (n + to - 1) & ~(to - 1);
+}
+
+/* The position in a published word, or in a mark of the ledger, without the flags. */
+static inline uint64_t sz_word_pos(uint64_t word)
+{
+	return word & ~(uint64_t)SZ_LANE_FLAGS;
+}
+
+static inline uint64_t sz_lane_cap_bytes(const struct sz_lane *lane)
+{
+	return lane->mask + 1;
+}
+
 /* Space a payload of len bytes takes in a lane. */
 static inline uint64_t sz_record_space(uint32_t len)
 {
-	return SZ_RECORD_HEADER + (((uint64_t)len + 7) & ~7ull);
+	return SZ_RECORD_HEADER + sz_round_up(len, 8);
 }
 
 /**

@@ -183,7 +183,7 @@ int sz_ledger_journal(struct sz_ledger *l, const void *at, size_t len);
 /* Bytes of journal that saving len bytes takes. */
 static inline uint64_t sz_journal_cost(size_t len)
 {
-	return 8 + (((uint64_t)len + 7) & ~7ull);
+	return 8 + sz_round_up(len, 8);
 }
 
 /**
