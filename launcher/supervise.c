@@ -84,10 +84,14 @@ void give_up(struct supervisor *s, struct worker *w, const char *reason)
 }
 
 /* SIGUSR1 to those that have a process; the others see the command when they start. */
+/* Some senders signal a process and then its group: that is one wish, not two. */
+#define SAME_SIGNAL_NS (100 * NS_PER_MS)
+
 static void drain(struct supervisor *s, int sig)
 {
 	uint64_t longest = 0;
 
+	s->deaf_until_ns = sz_clock_ns(CLOCK_MONOTONIC) + SAME_SIGNAL_NS;
 	for (uint32_t i = 0; i < s->p->plan->n_stages; i++)
 		if (s->p->plan->stages[i].shutdown_ns > longest)
 			longest = s->p->plan->stages[i].shutdown_ns;
@@ -143,7 +147,8 @@ static void on_signal(struct supervisor *s)
 		}
 		if (s->phase == SZ_P_RUNNING) {
 			drain(s, sig);
-		} else if (s->phase == SZ_P_DRAINING) {
+		} else if (s->phase == SZ_P_DRAINING &&
+			   sz_clock_ns(CLOCK_MONOTONIC) >= s->deaf_until_ns) {
 			log_say("%s: stopping \"%s\" at once", strsignal(sig), s->p->plan->name);
 			stop_all(s);
 		}

@@ -38,7 +38,8 @@ struct supervisor {
 	int epoll_fd, signal_fd, timer_fd;
 	enum sz_pipeline_state phase;
 	const struct worker *gave_up;
-	bool killed; /* the time to stop was over */
+	bool killed;            /* the time to stop was over */
+	uint64_t deaf_until_ns; /* a signal that comes before is the one that began the drain */
 	uint64_t drain_ns, kill_ns, progress_ns, poison_ns;
 	uint32_t unsettled;
 	uint64_t said_ns; /* death notices: a storm of them is cut short */

@@ -53,7 +53,7 @@ int sz_object_create(const char *name, uint64_t bytes)
 
 int sz_object_open(const char *name, int writable)
 {
-	int fd = shm_open(name, writable ? O_RDWR : O_RDONLY, 0);
+	int fd = shm_open(name, (writable ? O_RDWR : O_RDONLY) | O_NONBLOCK, 0);
 	struct stat st;
 	int rc = 0;
 
@@ -62,6 +62,8 @@ int sz_object_open(const char *name, int writable)
 	/* /dev/shm is everybody's: a name with our uid in it need not be ours. To look is what permissions are for. */
 	if (fstat(fd, &st) < 0)
 		rc = -errno;
+	else if (!S_ISREG(st.st_mode))
+		rc = -EPERM;
 	else if (writable && st.st_uid != geteuid())
 		rc = -EPERM;
 	if (rc) {

@@ -67,10 +67,23 @@ static int expand(const char *path, glob_t *g)
 							     : rc;
 }
 
+/* Append a string, with its NUL, to what the arena holds. */
+static bool list_add(struct sz_stage *s, const char *text)
+{
+	struct file_state *st = sz_state(s);
+	size_t len = strlen(text) + 1;
+
+	if (len > sz_arena_bytes(s) - st->list_bytes)
+		return false;
+	memcpy((char *)sz_arena(s) + st->list_bytes, text, len);
+	st->list_bytes += len;
+	return true;
+}
+
 static int list_files(struct sz_stage *s)
 {
 	struct file_state *st = sz_state(s);
-	char *to = sz_arena(s);
+	bool fits = list_add(s, sz_option(s, "path")->text);
 	struct stat sb;
 	glob_t g;
 	int rc = expand(sz_option(s, "path")->text, &g);
@@ -78,23 +91,19 @@ static int list_files(struct sz_stage *s)
 	if (rc)
 		return sz_error(s, -ENOENT, "%s: no file matches any more",
 				sz_option(s, "path")->text);
-	for (size_t i = 0; !rc && i < g.gl_pathc; i++) {
-		size_t len = strlen(g.gl_pathv[i]) + 1;
-
-		if (len > sz_arena_bytes(s) - st->list_bytes) {
-			rc = sz_error(s, -E2BIG,
-				      "%s: many more files match than when the pipeline was "
-				      "planned: start again",
-				      sz_option(s, "path")->text);
-			break;
-		}
-		memcpy(to + st->list_bytes, g.gl_pathv[i], len);
-		st->list_bytes += len;
+	st->at = st->list_bytes; /* the pattern comes first, then what it matched */
+	for (size_t i = 0; fits && i < g.gl_pathc; i++) {
+		fits = list_add(s, g.gl_pathv[i]);
 		if (stat(g.gl_pathv[i], &sb) == 0)
 			st->total_bytes += (uint64_t)sb.st_size;
 	}
 	globfree(&g);
-	return rc;
+	if (!fits)
+		return sz_error(s, -E2BIG,
+				"%s: many more files match than when the pipeline was planned: "
+				"start again",
+				sz_option(s, "path")->text);
+	return 0;
 }
 
 static int open_current(struct sz_stage *s)
@@ -161,6 +170,11 @@ static int file_source_init(struct sz_stage *s)
 	p->fd = -1;
 	if (!rc && st->list_bytes == 0)
 		rc = list_files(s);
+	else if (!rc && strcmp(sz_arena(s), sz_option(s, "path")->text) != 0)
+		rc = sz_error(s, -ESTALE,
+			      "path= was %s when this run began and is %s now: go on with the old "
+			      "one, or begin anew with --fresh",
+			      (const char *)sz_arena(s), sz_option(s, "path")->text);
 	return rc;
 }
 
@@ -238,9 +252,16 @@ static int next_file(struct sz_stage *s)
 {
 	struct file_private *p = sz_private(s);
 	struct file_state *st = sz_state(s);
+	struct stat sb;
 
 	if (reads_in_flight(p))
 		return SZ_WAIT; /* reads ahead of the end, of the file that is about to be closed */
+	if (fstat(p->fd, &sb) == 0 && (uint64_t)sb.st_size < st->lines.consumed)
+		return sz_error(s, -ESTALE,
+				"%s was cut to %lld bytes while it was being read, %llu of it were "
+				"read already",
+				current_path(s), (long long)sb.st_size,
+				(unsigned long long)st->lines.consumed);
 	close(p->fd);
 	p->fd = -1;
 	st->done_bytes += st->lines.consumed;

@@ -6,16 +6,15 @@
  *   1. the state says that `wanted` bytes are asked for at `filled` (committed), then the read is submitted into the ring;
  *   2. its completion moves filled and clears wanted, in one commit.
  * Killed between 1 and 2, the next life finds either the completion, whose bytes are in the ring, or none, and asks
- * again. Ring space is reused only when the commit that consumed it is out. A file (`< file`) is read at offsets of
- * our own: its position is moved by the kernel some time after the bytes were copied.
+ * again. Ring space is reused only when the commit that consumed it is out. A file is read at offsets (stdstream.h).
  */
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "builtin.h"
 #include "lines.h"
+#include "stdstream.h"
 
 #define READ_BYTES 65536u
 enum { STDIN_READ = 0, STDIN_REQUESTS };
@@ -23,16 +22,13 @@ enum { STDIN_READ = 0, STDIN_REQUESTS };
 struct stdin_state {
 	struct lines_state lines;
 	uint64_t filled;
-	uint64_t base;   /* a file: where it stood at the first start */
+	struct stdstream stream;
 	uint32_t wanted; /* bytes asked for at filled, 0: none */
 	uint32_t eof;
-	uint32_t based;
-	uint32_t zero;
 };
 
 struct stdin_private {
 	struct lines lines;
-	bool positional;
 };
 
 static void arrived(struct stdin_state *st, int result)
@@ -48,18 +44,8 @@ static int stdin_init(struct sz_stage *s)
 {
 	struct stdin_private *p = sz_private(s);
 	struct stdin_state *st = sz_state(s);
-	struct stat sb;
 	int result;
 
-	if (fstat(STDIN_FILENO, &sb) < 0)
-		return sz_error(s, -errno, "standard input: %s", strerror(errno));
-	if (!st->based) {
-		off_t at = lseek(STDIN_FILENO, 0, SEEK_CUR);
-
-		st->base = at < 0 ? 0 : (uint64_t)at;
-		st->based = 1;
-	}
-	p->positional = S_ISREG(sb.st_mode);
 	p->lines = (struct lines){
 		.base = sz_arena(s),
 		.mask = sz_arena_bytes(s) - 1,
@@ -70,7 +56,7 @@ static int stdin_init(struct sz_stage *s)
 	if (st->wanted && sz_io_recovered(s, STDIN_READ, &result))
 		arrived(st, result);
 	st->wanted = 0;
-	return 0;
+	return stdstream_open(s, &st->stream, STDIN_FILENO, st->filled);
 }
 
 static void ask(struct sz_stage *s)
@@ -84,7 +70,8 @@ static void ask(struct sz_stage *s)
 		return; /* no room: a commit is due that makes some */
 	st->wanted = room < READ_BYTES ? (uint32_t)room : READ_BYTES;
 	sz_io_read(s, STDIN_READ, STDIN_FILENO, p->lines.base + (st->filled & p->lines.mask),
-		   st->wanted, p->positional ? st->base + st->filled : SZ_IO_AT_OWN_POSITION, 0);
+		   st->wanted,
+		   st->stream.positional ? st->stream.base + st->filled : SZ_IO_AT_OWN_POSITION, 0);
 }
 
 static int stdin_produce(struct sz_stage *s)

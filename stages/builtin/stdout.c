@@ -3,24 +3,17 @@
  * stdout - every record as a line on the launcher's standard output; a reader that leaves ends the pipeline in order
  *
  * A pipe, socket or terminal, and a file opened for appending, take what they are given in order. Into any other file
- * the writes carry their offsets, from where it stood at the first start: the file's own position is moved by the
- * kernel some time after the bytes, and a kill in between would put the next bytes over them. It is set at the end, for
- * whoever writes to the same descriptor next.
+ * the writes carry their offsets (stdstream.h); its own position is set at the end, for whoever writes there next.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "builtin.h"
 #include "outstream.h"
+#include "stdstream.h"
 
 struct stdout_state {
 	struct out_state out;
-	uint64_t base;
-	uint32_t based;
-	uint32_t zero;
+	struct stdstream stream;
 };
 
 struct stdout_private {
@@ -31,20 +24,14 @@ static int stdout_init(struct sz_stage *s)
 {
 	struct stdout_private *p = sz_private(s);
 	struct stdout_state *st = sz_state(s);
-	struct stat sb;
+	int rc = stdstream_open(s, &st->stream, STDOUT_FILENO, st->out.written);
 
-	if (fstat(STDOUT_FILENO, &sb) < 0)
-		return sz_error(s, -errno, "standard output: %s", strerror(errno));
-	if (!st->based) {
-		off_t at = lseek(STDOUT_FILENO, 0, SEEK_CUR);
-
-		st->base = at < 0 ? 0 : (uint64_t)at;
-		st->based = 1;
-	}
+	if (rc)
+		return rc;
 	p->out = (struct outstream){ .fd = STDOUT_FILENO,
 				     .name = "standard output",
-				     .base = st->base };
-	p->out.positional = S_ISREG(sb.st_mode) && !(fcntl(STDOUT_FILENO, F_GETFL) & O_APPEND);
+				     .base = st->stream.base,
+				     .positional = st->stream.positional };
 	out_init(s, &p->out, &st->out);
 	return 0;
 }
@@ -80,7 +67,7 @@ static int stdout_finish(struct sz_stage *s)
 	int rc = out_finish(s, &p->out, &st->out);
 
 	if (rc == SZ_OK && p->out.positional)
-		lseek(STDOUT_FILENO, (off_t)(st->base + st->out.written), SEEK_SET);
+		lseek(STDOUT_FILENO, (off_t)(st->stream.base + st->out.written), SEEK_SET);
 	return rc;
 }
 

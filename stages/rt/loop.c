@@ -357,6 +357,8 @@ enum sz_turn sz_rt_turn(struct sz_stage *s)
 	bool progress = false, slept = s->turn_start_ns == 0;
 
 	memset(&s->waiting, 0, sizeof(s->waiting));
+	for (uint32_t i = 0; i < s->n_edges; i++)
+		s->edges[i].starved = false; /* what an older turn lacked is not waited for */
 	s->now_ns = sz_clock_now();
 	adapt_batch(s, slept);
 	s->turn_start_ns = s->now_ns;

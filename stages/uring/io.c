@@ -139,9 +139,10 @@ static int submit_uring(struct sz_io *io)
 		sqe->user_data = SZ_RING_IGNORE;
 	}
 	if (!rc && io_uring_sq_ready(&io->ring)) {
-		do {
+		do { /* the kernel may take a part, and be asked for the rest */
 			rc = io_uring_submit(&io->ring);
-		} while (rc == -EINTR || rc == -EAGAIN || rc == -EBUSY);
+		} while (rc == -EINTR || rc == -EAGAIN || rc == -EBUSY ||
+			 (rc > 0 && io_uring_sq_ready(&io->ring)));
 	}
 	return rc < 0 ? rc : 0;
 }
