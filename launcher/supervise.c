@@ -21,6 +21,7 @@
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
+#include <streamz/mix.h>
 #include "log.h"
 
 #define STOP_NS    (2 * NS_PER_S)
@@ -303,15 +304,6 @@ static void close_descriptors(struct supervisor *s)
 			close(*fds[i]);
 }
 
-/* splitmix64, https://prng.di.unimi.it/splitmix64.c */
-static uint64_t mix(uint64_t n)
-{
-	n += 0x9e3779b97f4a7c15ull;
-	n = (n ^ (n >> 30)) * 0xbf58476d1ce4e5b9ull;
-	n = (n ^ (n >> 27)) * 0x94d049bb133111ebull;
-	return n ^ (n >> 31);
-}
-
 static void set_seeds(struct pipeline *p)
 {
 	const char *fixed = getenv("STREAMZ_SEED");
@@ -322,7 +314,7 @@ static void set_seeds(struct pipeline *p)
 	else if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) < 0)
 		seed = sz_clock_ns(CLOCK_REALTIME);
 	for (uint32_t i = 0; i < p->plan->n_workers; i++)
-		p->workers[i].seed = mix(seed + i);
+		p->workers[i].seed = sz_mix64(seed + i);
 }
 
 /* The cgroup's share of CPU time, in whole CPUs; v2 and v1. */

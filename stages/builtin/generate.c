@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <streamz/mix.h>
+
 #include "builtin.h"
 
 struct generate {
@@ -35,13 +37,6 @@ static int generate_init(struct sz_stage *s)
 	return 0;
 }
 
-static uint64_t mix(uint64_t z)
-{
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-	return z ^ (z >> 31);
-}
-
 static uint32_t put_number(char *to, uint64_t n)
 {
 	char digits[20];
@@ -65,7 +60,7 @@ static void emit_one(struct sz_stage *s, const struct generate_options *o, uint6
 	if (len < o->size)
 		to[len++] = ' ';
 	for (uint64_t word = o->seed ^ n; len < o->size;) {
-		word = mix(word + 0x9e3779b97f4a7c15ull);
+		word = sz_mix64(word);
 		for (unsigned k = 0; k < 8 && len < o->size; k++)
 			to[len++] = (char)('a' + (word >> (8 * k) & 15));
 	}

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* api.c - the small calls of stage.h */
+#include <streamz/mix.h>
+
 #include "rt.h"
 
 const struct sz_value *sz_option(const struct sz_stage *s, const char *name)
@@ -142,14 +144,12 @@ uint64_t sz_now(const struct sz_stage *s)
 	return s->now_ns;
 }
 
-/* splitmix64: one word of state, which fits into the slot; statistically sound, not for secrets. */
 uint64_t sz_random(struct sz_stage *s)
 {
-	uint64_t z = (s->ledger.next->random += 0x9e3779b97f4a7c15ull);
+	uint64_t number = sz_mix64(s->ledger.next->random);
 
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-	return z ^ (z >> 31);
+	s->ledger.next->random += SZ_MIX64_STEP;
+	return number;
 }
 
 /* Lemire, "Fast Random Integer Generation in an Interval", 2019. */
