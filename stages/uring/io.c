@@ -20,6 +20,12 @@ static uint64_t user_data(const struct sz_io *io, uint32_t request)
 	       (io->request[request].flags & SZ_IO_VOLATILE ? VOLATILE_BIT : 0) | request;
 }
 
+/* Of the runtime's own futex wait. */
+static uint64_t watch_data(const struct sz_io *io)
+{
+	return (uint64_t)io->generation << 32 | VOLATILE_BIT | SZ_IO_WATCH;
+}
+
 /*
  * io_uring
  */
@@ -382,7 +388,7 @@ static void watch(struct sz_io *io, const struct sz_wait_word *words, unsigned c
 	sqe->opcode = OP_FUTEX_WAITV;
 	sqe->addr = (uintptr_t)v;
 	sqe->len = count;
-	sqe->user_data = (uint64_t)io->generation << 32 | VOLATILE_BIT | SZ_IO_WATCH;
+	sqe->user_data = watch_data(io);
 	sz_store_release(&io->live->inflight[SZ_IO_WATCH], sqe->user_data);
 	io->watching = io_uring_submit(&io->ring) > 0;
 }
@@ -394,7 +400,7 @@ static void unwatch(struct sz_io *io)
 
 	if (!sqe)
 		return;
-	io_uring_prep_cancel64(sqe, (uint64_t)io->generation << 32 | VOLATILE_BIT | SZ_IO_WATCH, 0);
+	io_uring_prep_cancel64(sqe, watch_data(io), 0);
 	sqe->user_data = SZ_RING_IGNORE;
 	io_uring_submit(&io->ring);
 }

@@ -3,8 +3,8 @@
  * io.h - requests of a stage: an io_uring instance that outlives the worker, or plain system calls behind the same calls
  *
  * Invariants
- *   I1  A request is submitted after the commit that wanted it. io_queue() only remembers; io_submit() is called by the
- *       runtime right after a commit.
+ *   I1  A request is submitted after the commit that wanted it. sz_io_queue() only remembers; sz_io_submit() is called by
+ *       the runtime right after a commit.
  *   I2  live->inflight[request] holds the user_data before the request is submitted and until its completion is
  *       committed; at the reap the launcher cancels what stands there and waits for all completions.
  *   I3  The completion queue's head in shared memory is the committed one: completions that were looked at but not
@@ -33,8 +33,7 @@ struct sz_io_request {
 	bool queued;    /* asked for, not submitted */
 	bool submitted; /* waits for its completion */
 	bool cancel;
-	/* plain engine: done, not reported; io_recovered: result of an older life */
-	bool has_result;
+	bool has_result; /* plain engine: done, not reported */
 	int result;
 };
 
