@@ -120,6 +120,26 @@ static bool completions(struct sz_stage *s)
 	return progress;
 }
 
+static enum sz_ended_by ended_by(const struct sz_stage *s)
+{
+	if (s->draining)
+		return SZ_ENDED_BY_DRAIN;
+	for (uint32_t i = 0; i < s->n_in; i++)
+		if (!s->in_ended[i])
+			return SZ_ENDED_BY_ITSELF;
+	return s->n_in ? SZ_ENDED_BY_INPUTS : SZ_ENDED_BY_ITSELF;
+}
+
+/* Nothing more is taken or made. The turn ends with that: it is committed before finish() does anything. */
+static void begin_finish(struct sz_stage *s)
+{
+	s->done = true;
+	for (uint32_t i = 0; i < s->n_in; i++)
+		s->in[i].own_flags |= SZ_LANE_ENDED;
+	s->ledger.next->ended_by = ended_by(s);
+	set_run_state(s, SZ_RUN_FINISHING);
+}
+
 static bool timer(struct sz_stage *s)
 {
 	uint64_t due = s->ledger.next->timer_ns;
@@ -141,6 +161,8 @@ static bool timer(struct sz_stage *s)
 		s->ledger.next->timer_ns = due; /* not finished */
 	else
 		s->tick_due = false;
+	if (rc == SZ_DONE)
+		begin_finish(s);
 	return outcome(s, rc, "tick");
 }
 
@@ -298,16 +320,6 @@ static void adapt_batch(struct sz_stage *s, bool slept)
 		s->batch_limit *= 2;
 }
 
-static enum sz_ended_by ended_by(const struct sz_stage *s)
-{
-	if (s->draining)
-		return SZ_ENDED_BY_DRAIN;
-	for (uint32_t i = 0; i < s->n_in; i++)
-		if (!s->in_ended[i])
-			return SZ_ENDED_BY_ITSELF;
-	return s->n_in ? SZ_ENDED_BY_INPUTS : SZ_ENDED_BY_ITSELF;
-}
-
 static bool running(struct sz_stage *s)
 {
 	bool progress = s->ops->role == SZ_SOURCE ? produce(s) : take_input(s);
@@ -325,10 +337,7 @@ static bool running(struct sz_stage *s)
 		s->done = true;
 	if (!s->done)
 		return progress;
-	for (uint32_t i = 0; i < s->n_in; i++)
-		s->in[i].own_flags |= SZ_LANE_ENDED;
-	s->ledger.next->ended_by = ended_by(s);
-	set_run_state(s, SZ_RUN_FINISHING);
+	begin_finish(s);
 	return true;
 }
 
@@ -355,6 +364,7 @@ static bool finishing(struct sz_stage *s)
 enum sz_turn sz_rt_turn(struct sz_stage *s)
 {
 	bool progress = false, slept = s->turn_start_ns == 0;
+	enum sz_run_state began = run_state(s);
 
 	memset(&s->waiting, 0, sizeof(s->waiting));
 	for (uint32_t i = 0; i < s->n_edges; i++)
@@ -365,11 +375,11 @@ enum sz_turn sz_rt_turn(struct sz_stage *s)
 	if (s->io.inflight || s->io.watching)
 		progress |= completions(s);
 	s->dirty |= sz_io_wants_commit(&s->io, s->ledger.next->cq_head);
-	if (s->ops->tick && run_state(s) == SZ_RUN_RUNNING)
+	if (s->ops->tick && began == SZ_RUN_RUNNING)
 		progress |= timer(s);
 	if (run_state(s) == SZ_RUN_RUNNING && !s->tick_due)
 		progress |= running(s);
-	else if (run_state(s) == SZ_RUN_FINISHING)
+	else if (began == SZ_RUN_FINISHING)
 		progress |= finishing(s);
 	if (s->dirty || s->io.pending)
 		sz_rt_commit(s);

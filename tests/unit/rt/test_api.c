@@ -238,6 +238,79 @@ static void test_no_input_before_a_tick_is_finished(void **state)
 	rig_close(&r);
 }
 
+/* Echoes until its time is up; at the end it says what it was asked. */
+static int deadline_tick(struct sz_stage *s)
+{
+	uint32_t *ticks = sz_state(s);
+
+	++*ticks;
+	sz_emit(s, 0, "last", 4);
+	return SZ_DONE;
+}
+
+static int deadline_finish(struct sz_stage *s)
+{
+	sz_emit(s, 0, "bye", 3);
+	return SZ_OK;
+}
+
+static const struct sz_stage_ops deadline = { TYPE("deadline"),
+					      .init = clock_init,
+					      .tick = deadline_tick,
+					      .record = clock_record,
+					      .finish = deadline_finish,
+					      .state_bytes = 8,
+					      .emits = 1 };
+
+static int timed_produce(struct sz_stage *s)
+{
+	sz_emit(s, 0, "x", 1);
+	return SZ_AGAIN;
+}
+
+static const struct sz_stage_ops timed = { .api = SZ_STAGE_API,
+					   .name = "timed",
+					   .role = SZ_SOURCE,
+					   .summary = "",
+					   .init = clock_init,
+					   .tick = deadline_tick,
+					   .produce = timed_produce,
+					   .finish = deadline_finish,
+					   .state_bytes = 8,
+					   .emits = 1 };
+
+static void test_a_tick_may_be_the_end(void **state)
+{
+	struct rig r;
+
+	rig_now_ns = 1000000000;
+	rig_open(&r, &(struct rig_config){
+			     .ops = &deadline, .inputs = 1, .edges = { { .port = "" } } });
+	rig_puts(&r, 0, "a");
+	assert_int_equal(rig_run(&r), SZ_TURN_WAIT);
+	rig_puts(&r, 0, "b");
+	rig_now_ns += 1000;
+	/* The end of input is a commit of its own, before anything of finish(). */
+	assert_int_equal(sz_rt_turn(&r.stage), SZ_TURN_PROGRESS);
+	assert_string_equal(rig_drain(&r, 0), "a|last");
+	assert_int_equal(sz_ledger_slot(&r.stage.ledger)->run_state, SZ_RUN_FINISHING);
+	assert_true(sz_load_relaxed(&r.stage.in[0].own->pos) & SZ_LANE_ENDED);
+	rig_crash(&r);
+	assert_int_equal(rig_run(&r), SZ_TURN_ENDED);
+	assert_string_equal(rig_drain(&r, 0), "bye");
+	assert_int_equal(rig_counter(&r, SZ_C_RECORDS_IN), 1);
+	assert_int_equal(*(uint32_t *)sz_state(&r.stage), 1);
+	rig_close(&r);
+
+	/* A source that is timed makes nothing after it. */
+	rig_open(&r, &(struct rig_config){ .ops = &timed, .edges = { { .port = "" } } });
+	assert_int_equal(sz_rt_turn(&r.stage), SZ_TURN_PROGRESS);
+	rig_now_ns += 1000;
+	assert_int_equal(rig_run(&r), SZ_TURN_ENDED);
+	assert_string_equal(rig_drain(&r, 0), "x|last|bye");
+	rig_close(&r);
+}
+
 /* Says "gone" when the process whose pidfd it is given in watched_fd has ended. */
 static int watched_fd;
 
@@ -383,6 +456,7 @@ int main(void)
 		cmocka_unit_test(test_a_full_output_keeps_no_input_from_who_looks_itself),
 		cmocka_unit_test(test_room_of_one_port),
 		cmocka_unit_test(test_no_input_before_a_tick_is_finished),
+		cmocka_unit_test(test_a_tick_may_be_the_end),
 		cmocka_unit_test(test_poll_tells_of_a_childs_end),
 		cmocka_unit_test(test_plain_writes_never_block),
 		cmocka_unit_test(test_what_a_call_may_emit_has_to_fit),

@@ -88,7 +88,8 @@ enum sz_result {
  * @complete:		a request of this life has completed with what the system call would have returned; changes the
  *			state, asks for more I/O, emits nothing
  * @tick:		the time set by sz_timer() has come; it is not set any more. Comes before input: while a tick is
- *			due, or has returned SZ_AGAIN or SZ_WAIT, record and produce are not called
+ *			due, or has returned SZ_AGAIN or SZ_WAIT, record and produce are not called. SZ_DONE: no more
+ *			input wanted, a source: nothing more to come
  * @idle:		no input is waiting and the runtime is about to sleep: pass on what was held back for efficiency.
  *			Returns SZ_OK if it did something that wants a commit, SZ_WAIT if not, SZ_DONE: no more input
  *			wanted
