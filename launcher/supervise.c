@@ -404,7 +404,7 @@ static int conclude(struct supervisor *s)
 		report_json(&s->report, &audit, state, status);
 	else
 		report_text(&s->report, &audit);
-	s->p->keep = !s->p->plan->one_line && s->p->ctl->state != SZ_P_ENDED;
+	s->p->keep = !s->p->plan->one_line && sz_pipeline_is_resumable(s->p->ctl->state);
 	if (audit.failures)
 		log_error("the books of \"%s\" do not balance: this is a bug in streamz or in a "
 			  "stage%s",
