@@ -224,6 +224,11 @@ void plan_ask(struct plan *p, struct plan_stage *s)
 		refuse(p, s, "", error);
 		return;
 	}
+	if (strlen(answer) != len) {
+		refuse(p, s, "", "its program's answer to --check holds a NUL: expected lines of text");
+		free(answer);
+		return;
+	}
 	read_answer(p, s, answer);
 	free(answer);
 	if (status == 0 || p->graph->error_count > errors)

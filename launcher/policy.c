@@ -36,6 +36,12 @@ static bool gives_up(struct worker *w, const struct death *d, char *reason)
 		snprintf(reason, POLICY_REASON_SIZE, "restart=never");
 		return true;
 	}
+	if (s->restart == RESTART_ON_FAILURE &&
+	    (exited_with(d->status, 0) || exited_with(d->status, SZ_EXIT_STOPPED))) {
+		snprintf(reason, POLICY_REASON_SIZE,
+			 "restart=on_failure, and it left of its own accord before its end");
+		return true;
+	}
 	if (w->hopeless) {
 		snprintf(reason, POLICY_REASON_SIZE, "what it writes makes no sense");
 		return true;

@@ -348,7 +348,7 @@ static bool finishing(struct sz_stage *s)
 			return false;
 		s->emit_time_ns = s->now_ns;
 		int rc = s->ops->finish(s);
-		if (rc != SZ_OK)
+		if (rc != SZ_OK && rc != SZ_DONE)
 			return outcome(s, rc, "the end");
 	}
 	if (s->io.inflight || s->io.queued) {

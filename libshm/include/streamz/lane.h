@@ -353,7 +353,7 @@ static inline void sz_lane_wake_peer(const struct sz_lane *lane)
 }
 
 /*
- * Go to sleep: sz_lane_park() each lane, then sz_lane_park_check() each after one sz_fence_full(), then wait on the
+ * Go to sleep: sz_lane_park() each lane, one sz_fence_full(), sz_lane_peer_moved() of each, then wait on the
  * words, then sz_lane_unpark(). Only the sleeper writes its flag.
  */
 static inline void sz_lane_park(struct sz_lane *lane)

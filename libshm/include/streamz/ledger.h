@@ -60,7 +60,7 @@ enum sz_ended_by {
 	SZ_ENDED_BY_NOTHING = 0,
 	SZ_ENDED_BY_INPUTS = 1, /* all of them have ended */
 	SZ_ENDED_BY_ITSELF = 2, /* it said so, or nobody takes what it makes */
-	SZ_ENDED_BY_DRAIN = 3,	/* a source that was told to, at its end or not */
+	SZ_ENDED_BY_DRAIN = 3,  /* a source that was told to, at its end or not */
 };
 
 struct sz_page_header {
