@@ -225,7 +225,8 @@ void plan_ask(struct plan *p, struct plan_stage *s)
 		return;
 	}
 	if (strlen(answer) != len) {
-		refuse(p, s, "", "its program's answer to --check holds a NUL: expected lines of text");
+		refuse(p, s, "",
+		       "its program's answer to --check holds a NUL: expected lines of text");
 		free(answer);
 		return;
 	}

@@ -405,6 +405,9 @@ static int conclude(struct supervisor *s)
 	else
 		report_text(&s->report, &audit);
 	s->p->keep = !s->p->plan->one_line && sz_pipeline_is_resumable(s->p->ctl->state);
+	if (status == EXIT_RECORDS_FAILED)
+		log_warn("records failed (--strict): see the column failed, and where the failed "
+			 "ports lead");
 	if (audit.failures)
 		log_error("the books of \"%s\" do not balance: this is a bug in streamz or in a "
 			  "stage%s",

@@ -55,6 +55,9 @@ static int attach_edges(struct sz_stage *s)
 	if (!s->edges || !s->by_port)
 		return -ENOMEM;
 	s->failed_port = failed > 0 ? (uint32_t)failed : 0;
+	s->n_ports = 1;
+	while (s->ops->ports && s->n_ports < SZ_PORTS_MAX && s->ops->ports[s->n_ports - 1].name)
+		s->n_ports++;
 	for (uint32_t i = 0; i < s->n_edges; i++) {
 		int port = port_index(s->ops, sz_wire_text(s->wiring, wires[i].port));
 

@@ -194,6 +194,7 @@ void sz_emit(struct sz_stage *s, uint32_t port, const void *data, uint32_t len)
 {
 	const struct sz_port_edges *p = &s->port[port];
 
+	SZ_ASSERT(port < s->n_ports);
 	for (uint32_t i = 0; i < p->count; i++)
 		emit_on(s, s->by_port[p->first + i], data, len);
 	account(s, port, len);
@@ -221,6 +222,7 @@ uint8_t *sz_reserve(struct sz_stage *s, uint32_t port, uint32_t len)
 {
 	const struct sz_port_edges *p = &s->port[port];
 
+	SZ_ASSERT(port < s->n_ports);
 	if (p->count > 0 && blocks(s->by_port[p->first])) {
 		SZ_ASSERT(len <= s->by_port[p->first]->lane->max_record &&
 			  sz_lane_has_room(s->by_port[p->first]->lane, sz_record_space(len), 1));

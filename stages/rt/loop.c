@@ -98,6 +98,8 @@ static bool outcome(struct sz_stage *s, int rc, const char *what)
 	if (rc < 0)
 		sz_give_up(s, "%s failed: %s", what,
 			   s->error_text[0] ? s->error_text : strerror(-rc));
+	if (rc > SZ_SKIP)
+		sz_give_up(s, "%s returned %d, which means nothing", what, rc);
 	if (rc == SZ_WAIT) {
 		s->waiting.io = true;
 		return false;
@@ -239,6 +241,8 @@ static bool take_batch(struct sz_stage *s, struct sz_lane *lane, uint32_t index,
 		if (sz_unlikely(rc != SZ_OK)) {
 			if (rc == SZ_AGAIN || rc == SZ_WAIT || rc == SZ_SKIP)
 				break;
+			if (rc > SZ_SKIP)
+				sz_give_up(s, "record() returned %d, which means nothing", rc);
 			if (rc < 0) {
 				sz_fail_current(s, -rc);
 				failed++;

@@ -111,6 +111,17 @@ int sz_stage_main(int argc, char **argv, const struct sz_stage_ops *const *types
 				argv[0], (*t)->name, (*t)->api, SZ_STAGE_API);
 			return SZ_EXIT_USAGE;
 		}
+		if ((*t)->role == SZ_SOURCE ? !(*t)->produce : !(*t)->record) {
+			fprintf(stderr, "%s: type %s has no .%s: every %s needs one\n", argv[0],
+				(*t)->name, (*t)->role == SZ_SOURCE ? "produce" : "record",
+				sz_role_name((*t)->role));
+			return SZ_EXIT_USAGE;
+		}
+		if ((*t)->ring_entries && !(*t)->complete) {
+			fprintf(stderr, "%s: type %s asks for I/O and has no .complete\n", argv[0],
+				(*t)->name);
+			return SZ_EXIT_USAGE;
+		}
 	}
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {

@@ -66,6 +66,7 @@ struct sz_stage {
 	uint32_t n_edges;
 	struct sz_edge **by_port;
 	struct sz_port_edges port[SZ_PORTS_MAX];
+	uint32_t n_ports;     /* that the type has, the default one included */
 	uint32_t failed_port; /* 0: none */
 
 	uint64_t now_ns, turn_start_ns;
