@@ -23,6 +23,18 @@ objects() {
 	find /dev/shm -maxdepth 1 -name 'streamz.*' 2>/dev/null | sort
 }
 
+# Objects that are there and were not before; none of them if they all go within 3 seconds: somebody else's, at work.
+left_behind() {
+	local try left
+	for try in 1 2 3 4 5 6; do
+		left=$(comm -13 <(echo "$1") <(objects))
+		[ -n "$left" ] || return
+		[ "$try" -lt 6 ] && sleep 0.5
+	done
+	# shellcheck disable=SC2001 # a line each
+	sed 's/^/left behind: /' <<<"$left"
+}
+
 # Processes that carry $1 in their environment, each with its command; none of them if they all end within 3 seconds.
 left_running() {
 	local try pid left
@@ -57,7 +69,7 @@ for test in "$@"; do
 	[ "$status" -eq 124 ] && echo "timed out" >>"$log"
 	wrong=$(
 		left_running "$$-$name"
-		[ "${TEST_SHARED:-0}" = 1 ] || comm -13 <(echo "$before") <(objects) | sed 's/^/left behind: /'
+		[ "${TEST_SHARED:-0}" = 1 ] || left_behind "$before"
 		cat "$report".* 2>/dev/null
 	)
 	if [ -n "$wrong" ]; then
