@@ -56,7 +56,7 @@ static int map_ctl(struct pipeline *p)
 {
 	struct stat st;
 	void *map;
-	int fd, rc = 0;
+	int fd;
 
 	if (fstat(p->lock_fd, &st) < 0)
 		return -errno;
@@ -67,12 +67,11 @@ static int map_ctl(struct pipeline *p)
 	if (fd < 0)
 		return fd;
 	map = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (map == MAP_FAILED)
-		rc = -errno;
-	else
-		p->ctl = map;
 	close(fd);
-	return rc;
+	if (map == MAP_FAILED)
+		return -ENOMEM;
+	p->ctl = map;
+	return 0;
 }
 
 static void unmap_ctl(struct pipeline *p)

@@ -62,9 +62,7 @@ int sz_object_open(const char *name, int writable)
 	/* /dev/shm is everybody's: a name with our uid in it need not be ours. To look is what permissions are for. */
 	if (fstat(fd, &st) < 0)
 		rc = -errno;
-	else if (!S_ISREG(st.st_mode))
-		rc = -EPERM;
-	else if (writable && st.st_uid != geteuid())
+	else if (!S_ISREG(st.st_mode) || (writable && st.st_uid != geteuid()))
 		rc = -EPERM;
 	if (rc) {
 		close(fd);

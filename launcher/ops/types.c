@@ -37,7 +37,7 @@ static int list(struct catalog *c, struct types *t)
 
 	while (catalog_list(c, count))
 		count++;
-	t->type = calloc(count, sizeof(*t->type));
+	t->type = calloc(count + 1, sizeof(*t->type));
 	if (!t->type) {
 		say("%s", strerror(ENOMEM));
 		return EXIT_SYSTEM;

@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
@@ -158,8 +159,9 @@ static int open_output(struct sz_stage *s)
 		p->out.fd = open(p->path, O_WRONLY | O_CLOEXEC);
 	}
 	if (p->out.fd < 0 && errno == ENOENT && st->named)
-		return sz_error(s, -ENOENT, "%s, with %llu bytes written, is gone: " PUT_BACK,
-				p->path, (unsigned long long)(st->base + st->out.written));
+		return sz_error(s, -ENOENT,
+				"%s, with %" PRIu64 " bytes written, is gone: " PUT_BACK, p->path,
+				st->base + st->out.written);
 	if (p->out.fd < 0 || fstat(p->out.fd, &sb) < 0)
 		return sz_error(s, -errno, "%s: %s", p->path, strerror(errno));
 	rc = lock_output(p->out.fd);

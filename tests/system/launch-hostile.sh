@@ -42,6 +42,7 @@ same in.txt out.txt
 rm -f out.txt
 
 # A replacement is read to its end.
+# shellcheck disable=SC2016 # a group, not a variable
 run 100 -e file path=in.txt ! map regex='(1)' replace='one: $2' ! null
 said "unknown substring"
 run 100 -e file path=in.txt ! map regex='(1)' replace='one$' ! null
