@@ -150,9 +150,9 @@ lint:
 	@.ci/lint
 
 # One stamp a source; made again with its object, so when a header changes too.
-$B/tidy/%.ok: $B/obj/%.o .clang-tidy
+$B/tidy/%.ok: $B/obj/%.o .clang-tidy .ci/analyzer.h
 	@mkdir -p $(@D)
-	@clang-tidy --quiet $*.c -- $(CPPFLAGS_ALL) -std=gnu11 $($*_cflags) 2>$@.err || { cat $@.err >&2; exit 1; }
+	@clang-tidy --quiet $*.c -- $(CPPFLAGS_ALL) -std=gnu11 $($*_cflags) -include .ci/analyzer.h 2>$@.err || { cat $@.err >&2; exit 1; }
 	@touch $@
 tidy: $(patsubst %.c,$B/tidy/%.ok,$(sort $(all_src)))
 

@@ -251,6 +251,7 @@ static int add_port(struct read_type *t, const struct reader *r)
 	if (r->field_count != 3 || !is_name(r->fields[1], 0) || t->port_count + 1 >= SZ_PORTS_MAX)
 		return -EBADMSG;
 	for (i = 0; i < t->port_count; i++)
+		/* not NULL while port_count: NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker) */
 		if (strcmp(t->ports[i].name, r->fields[1]) == 0)
 			return -EBADMSG;
 	ports = reallocarray(t->ports, t->port_count + 2, sizeof(*ports));

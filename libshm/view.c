@@ -605,6 +605,7 @@ void sz_view_close(struct sz_view *view)
 	if (!view)
 		return;
 	p = view->private_;
+	/* allocated after ctl was read: NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
 	for (uint32_t i = 0; p->workers_of && i < p->ctl->n_workers; i++) {
 		struct worker_objects *o = &p->workers_of[i];
 
@@ -615,6 +616,7 @@ void sz_view_close(struct sz_view *view)
 		free(o->published);
 		free(o->edges);
 	}
+	/* allocated after ctl was read: NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
 	for (uint32_t i = 0; p->lanes_of && i < p->ctl->n_lanes; i++)
 		sz_lane_detach(&p->lanes_of[i].lane);
 	if (p->ctl_map)

@@ -217,6 +217,7 @@ char *human_bytes(uint64_t bytes, char *buf, size_t size)
 		n /= 1024;
 		u++;
 	}
+	/* at least 1024: u is not -1: NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage) */
 	snprintf(buf, size, n < 9.95 ? "%.1f%c" : "%.0f%c", n, units[u]);
 	return buf;
 }
