@@ -33,8 +33,8 @@ say "   The same with grep and sed"
 run "grep -F 'Failed password' OpenSSH.log | sed -E 's/^(.{15}).* for (invalid user )?(.*) from ([^ ]+) port .*/\\1 \\4 \\3/' > expected.log"
 run "cmp expected.log attackers.log && echo identical, \$(wc -l < attackers.log) lines"
 
-say "2. The same on 64 MB, while a process of it is killed (SIGKILL) 50 times"
-run "'$here/data/expand' 64 > OpenSSH.log"
+say "2. The same on 128 MB, while a process of it is killed (SIGKILL) 50 times"
+run "'$here/data/expand' 128 > OpenSSH.log"
 run "grep -F 'Failed password' OpenSSH.log | sed -E 's/^(.{15}).* for (invalid user )?(.*) from ([^ ]+) port .*/\\1 \\4 \\3/' > expected.log"
 rm -f attackers.log
 printf '$ %s\n' "chaos --kills 50 --pipeline attackers -- streamz-launch 01-filter-and-rewrite.conf"
